@@ -1,0 +1,45 @@
+"""The few tensor helpers that every room shares. Masks have one polarity: True where a token counts."""
+
+import torch
+
+
+def check_same_shape(**tensors):
+    """Raise ValueError unless all keyword tensors have one shape; the message names each tensor with its own."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if len(set(shapes.values())) > 1:
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"Expected tensors of one shape, got {listed}. Is one of them shifted by a token, or unbatched?")
+
+
+def masked_mean(values, mask):
+    """Mean of the values where mask is True.
+
+    Args:
+        values: any shape, floating point.
+        mask: the same shape, bool, True where a value counts.
+
+    Returns:
+        A scalar tensor, differentiable with respect to values. What lies outside the mask, NaN included, cannot reach it.
+
+    Raises:
+        ValueError: shapes differ, mask is not bool, or nothing counts.
+    """
+    check_same_shape(values=values, mask=mask)
+    if mask.dtype != torch.bool:
+        raise ValueError(f"Expected a bool mask (True where a token counts), got {mask.dtype}. Write `mask.bool()`.")
+    if not mask.any():
+        raise ValueError("The mask counts no token, so a mean does not exist. Were all answers truncated away?")
+    return values[mask].mean()
+
+
+def whiten(values, mask, *, eps=1e-8):
+    """Shift and scale the masked values to mean 0 and variance 1; positions outside the mask become 0.
+
+    Args:
+        values: any shape, floating point.
+        mask: the same shape, bool, True where a value counts.
+        eps: added to the standard deviation, so that equal values become 0 instead of NaN.
+    """
+    mean = masked_mean(values, mask)
+    std = masked_mean((values - mean) ** 2, mask).sqrt()
+    return torch.where(mask, (values - mean) / (std + eps), torch.zeros_like(values))
