@@ -9,19 +9,9 @@ Kaggle all get the same bytes without an account. Packages are downloaded and re
 import shutil
 from pathlib import Path
 
-from course_utils import downloads, files
+from course_utils import downloads, files, runtime
 from course_utils.files import AssetError
 from course_utils.pins import ASSETS, Asset, damaged
-
-try:
-    from course_utils import runtime
-except ImportError:
-
-    class runtime:
-        home = staticmethod(
-            lambda: Path(__import__("os").environ.get("COURSE_HOME", "~/.cache/from-lm-to-llm")).expanduser()
-        )
-
 
 __all__ = ["ASSETS", "Asset", "AssetError", "AssetMissing", "export", "fetch", "path", "states", "verify"]
 
