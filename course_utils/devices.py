@@ -165,13 +165,13 @@ def choose_attention(device):
     return "sdpa", "torch's fused attention, which every supported device has"
 
 
-def several_gpus_note(device):
-    """What a reader with several GPUs must know; "" for the others, and in a process that torchrun started."""
+def several_gpus(device):
+    """None, or (problem, remedy) when torch sees several GPUs; None too in a process that torchrun started."""
     if device.count < 2 or "LOCAL_RANK" in os.environ:
-        return ""
+        return None
     return (
-        f"{device.count} GPUs seen; the notebooks use the first. TRL's trainers stop when they see several: "
-        "set CUDA_VISIBLE_DEVICES=0 before Python starts. torchrun uses them all"
+        f"{device.count} GPUs are visible and the notebooks use the first; TRL's trainers stop when they see several.",
+        "Set CUDA_VISIBLE_DEVICES=0 before Python starts; torchrun uses them all.",
     )
 
 

@@ -12,6 +12,11 @@ from pathlib import Path
 
 NAME = "from-lm-to-llm"
 ROOT = Path("/")  # a test moves it, to stand on another machine
+KEEP = {  # how to make runs outlive the machine
+    "colab": "mount Google Drive and restart the kernel",
+    "kaggle": "leave COURSE_HOME and COURSE_RUNS unset: then /kaggle/working is used, which is kept",
+    "local": "set COURSE_RUNS to a folder that is kept",
+}
 PACKAGE = Path(__file__).resolve().parent
 
 
@@ -133,11 +138,11 @@ def survival(folder):
     if host() == "colab":
         if folder.is_relative_to((ROOT / "content/drive").resolve()):
             return True, "kept in your Google Drive"
-        return False, "lost when Colab ends the session; mount Google Drive and restart the kernel to keep it"
+        return False, "lost when Colab ends the session"
     if host() == "kaggle":
         if folder.is_relative_to((ROOT / "kaggle/working").resolve()):
             return True, "Kaggle's output: kept once you press Save Version, or with Persistence set to Files"
-        return False, "lost when Kaggle ends the session; only /kaggle/working is kept"
+        return False, "lost when Kaggle ends the session"
     if folder.is_relative_to(Path(tempfile.gettempdir()).resolve()):
-        return False, "a temporary folder, which the system may empty; set COURSE_RUNS to keep it"
+        return False, "a temporary folder, which the system may empty"
     return True, "on this machine's own disk"

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 
 from course_utils import devices, machine
 from course_utils.devices import TIERS
-from course_utils.places import home, home_is_shared, results, runs, survival
+from course_utils.places import KEEP, home, home_is_shared, host, results, runs, survival
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["TIERS", "Run", "current", "home", "is_hub_id", "results", "runs", "start"]
+__all__ = ["TIERS", "Run", "check_settings", "current", "home", "is_hub_id", "results", "runs", "start"]
 
 _SEEDS = 2**32  # numpy takes no larger seed
 _started = None
@@ -131,7 +131,7 @@ def _places():
     """(survives, line)."""
     kept = runs()
     survives, why = survival(kept)
-    line = f"{kept} – {why}"
+    line = f"{kept} – {why}" + ("" if survives else f"; {KEEP[host()]}")
     if home_is_shared():
         line += f"; COURSE_HOME {home()} can only be read, so it gives model and data alone"
     return survives, line
@@ -147,10 +147,15 @@ def _seed_all(torch, seed):
     numpy.random.seed(seed)
 
 
-def _settings():
-    """Read and check the variables that need no torch, so that a slip is told at once: (tier, seed, threads, why)."""
+def check_settings():
+    """Read the variables that need no torch, so that a slip is told at once: (tier asked for, seed, threads, why).
+
+    Raises:
+        ValueError: one of them holds what it cannot mean.
+    """
     asked = os.environ.get("COURSE_TIER", "").strip()
     devices.choose_tier(devices.Device("cpu"), asked)
+    _offline()
     return asked, _seed(), *_threads()
 
 
@@ -171,7 +176,7 @@ def _decide(asked, seed, threads, threads_reason, hub):
         "seed": f"{seed} – for python, numpy and torch; COURSE_SEED changes it",
         "hub": hub,
         "runs": places,
-        "note": devices.several_gpus_note(device),
+        "note": " ".join(devices.several_gpus(device) or ()),
     }
     return Run(
         tier=tier,
@@ -207,7 +212,7 @@ def start(*, quiet=False):
         UnsupportedDevice: the GPU cannot run the course.
     """
     global _started
-    settings = _settings()
+    settings = check_settings()
     hub = _set_hub_environment()
     run = _decide(*settings, hub)
     import torch
