@@ -14,6 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 GUARD = ROOT / "tests" / "guard"
 CELL_SECONDS = 600  # a cell that takes longer hangs
 NOTHING_COLLECTED = 5  # pytest's exit status
+PYTEST = (sys.executable, "-m", "pytest")
+# nbval interrupts a slow cell and shows where it was; pytest's own limit would kill everything before that
+NBVAL = (*PYTEST, "--nbval", "--nbval-current-env", f"--nbval-cell-timeout={CELL_SECONDS}", "--timeout=0")
 
 
 def main(argv=None):
@@ -62,19 +65,16 @@ def environment(folder):
 def _parts(notebooks, passed_on, folder):
     """(name, command, environment) of each part, in the order of running."""
     variables = environment(folder)
-    pytest = [sys.executable, "-m", "pytest"]
     parts = []
     if notebooks is None:
         targets = passed_on or ["tests"]
         unit = {**variables, "COURSE_RUNS": str(folder / "unit-runs"), "COURSE_RESULTS": str(folder / "unit-results")}
-        parts.append(("unit tests", [*pytest, "--durations=10", *targets], unit))
+        parts.append(("unit tests", [*PYTEST, "--durations=10", *targets], unit))
         if passed_on:
             return parts
     # MPLBACKEND is for the unit tests: in a kernel it would keep plots out of the notebook
     in_kernel = {name: value for name, value in variables.items() if name != "MPLBACKEND"}
-    nbval = [*pytest, "--nbval", "--nbval-current-env", f"--nbval-cell-timeout={CELL_SECONDS}"]
-    # nbval interrupts a slow cell and shows where it was; pytest's own limit would kill everything before that
-    nbval += ["--timeout=0", "--maxfail=10", "--durations=5", "--durations-min=1"]
+    nbval = [*NBVAL, "--maxfail=10", "--durations=5", "--durations-min=1"]
     for path in _notebooks(notebooks):
         parts.append((path.stem, [*nbval, str(path)], {**in_kernel, "COURSE_NOTEBOOK": path.stem}))
     return parts

@@ -5,6 +5,7 @@ It does not see native code that opens sockets by itself; the test command point
 Each refusal goes to the file COURSE_GUARD_LOG as well, because a library may swallow the error.
 """
 
+import importlib.machinery
 import importlib.util
 import ipaddress
 import os

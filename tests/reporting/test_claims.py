@@ -72,7 +72,7 @@ def test_the_record_has_every_field_and_replaces_its_predecessor(monkeypatch):
             "n": 400,
             "verdict": "holds",
             "holds": True,
-        }  # fmt: skip
+        }
     ]
 
 
@@ -88,7 +88,7 @@ def test_the_same_id_in_two_notebooks_is_two_records(monkeypatch):
 def test_a_threshold_cannot_move_in_check():
     claims.expect("c", **GAIN, at_least=0.05)
     for moved in ({"at_least": 0.01}, {"at_most": 0.05}):
-        with pytest.raises(ValueError, match="moved after the run: at_least 0.05 was written down"):
+        with pytest.raises(ValueError, match=r"moved after the run: at_least 0\.05 was written down"):
             claims.check("c", measured=0.02, **moved)
     assert stored()[0]["verdict"] == "unchecked"
 
