@@ -146,7 +146,8 @@ def _load_tokenizer(source, *, own):
     if own:  # straight from its file: transformers would parse the 33 MB a second time, in Python
         settings = json.loads((source / "tokenizer_config.json").read_text(encoding="utf-8"))
         settings.pop("tokenizer_class")
-        return PreTrainedTokenizerFast(tokenizer_file=str(source / "tokenizer.json"), **settings)
+        settings |= {"tokenizer_file": str(source / "tokenizer.json"), "name_or_path": str(source)}
+        return PreTrainedTokenizerFast(**settings)
     tokenizer = AutoTokenizer.from_pretrained(source)
     tokenizer.padding_side = "right"
     if tokenizer.pad_token is None:
