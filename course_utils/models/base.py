@@ -187,7 +187,7 @@ _HUB = (
         "Open https://huggingface.co/{asked}, accept it, then log in once with `hf auth login`.",
     ),
     (
-        ("OfflineModeIsEnabled", "offline mode"),
+        ("OfflineModeIsEnabled", "outgoing traffic has been disabled"),
         "{asked} is not on this machine, and the hub is switched off.",
         "Unset COURSE_OFFLINE and HF_HUB_OFFLINE, then restart the kernel.",
     ),
