@@ -129,7 +129,7 @@ _SIGNS = (
         (
             "NewConnectionError", "NameResolutionError", "Failed to establish", "Temporary failure in name resolution",
             "ConnectTimeoutError", "ReadTimeoutError", "Read timed out", "ProxyError", "Network is unreachable",
-            "Connection refused", "getaddrinfo failed", "ConnectionResetError", "Connection broken", "Max retries", "connection error:",
+            "Connection refused", "getaddrinfo failed", "ConnectionResetError", "Connection broken", "Max retries",
         ),
         "The package index cannot be reached.",
         "Connect to the network and run the same command again; what is downloaded already is kept. "
@@ -138,7 +138,7 @@ _SIGNS = (
     ),
     (
         ("No matching distribution", "Could not find a version"),
-        "The index that pip is set to does not have {project} {version}.",
+        "The index that pip is set to does not have {project} {version}, or did not answer.",
         "See `python -m pip config list`; a mirror must carry this package, or use the public index.",
     ),
 )  # fmt: skip
