@@ -34,6 +34,11 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's own fi
         (cores("0-1", "0-1", "2-3", "2-3"), [0, 1, 2, 3], 2),  # two hyper-threads are one core
         (cores("0-1", "0-1", "2-3", "2-3"), [0, 1], 1),  # affinity leaves one of the two
         (cores("0", "1", "2", "3"), [0, 1, 2, 3], 4),
+        (
+            {f"sys/devices/system/cpu/cpu{n}/topology/thread_siblings_list": "0-1" for n in (0, 1)},
+            [0, 1],
+            1,
+        ),  # older Linux
         ({}, [0, 1, 2], 3),  # no topology: each counts
         ({**cores("0", "1", "2", "3"), "sys/fs/cgroup/cpu.max": "250000 100000\n"}, range(4), 2),
         ({**cores("0", "1"), "sys/fs/cgroup/cpu.max": "50000 100000\n"}, range(2), 1),  # never none

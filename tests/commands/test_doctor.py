@@ -157,6 +157,9 @@ def test_wrong_setting_fails_with_its_fix_and_the_rest_is_still_told(monkeypatch
     monkeypatch.setenv("COURSE_TIER", "huge")
     assert row("settings").state == "FAIL" and "'huge'" in row("settings").found
     assert row("settings").remedy.startswith("Unset it") and row("dtype").state == "OK"
+    monkeypatch.setenv("COURSE_TIER", "cpu")
+    monkeypatch.setenv("COURSE_OFFLINE", "yes")
+    assert row("settings").state == "FAIL" and "COURSE_OFFLINE" in row("settings").found
 
 
 def test_unwritable_folders_fail_with_the_variable_to_set(monkeypatch, tmp_path):
