@@ -45,7 +45,7 @@ def nbval(tmp_path_factory):
 
 def result(nbval, name):
     """PASSED or FAILED of each cell that ran."""
-    folder, printed = nbval
+    _, printed = nbval
     last = printed[printed.rindex("short test summary") :].splitlines()
     rows = [line.split(maxsplit=1) for line in last if f"{name}.ipynb::" in line and line[:6] in ("PASSED", "FAILED")]
     return {int(row[1].split("::Cell ")[1].split()[0]): row[0] for row in rows}
