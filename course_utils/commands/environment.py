@@ -27,6 +27,7 @@ __all__ = ["SetupError", "ensure", "fetch_missing_assets", "hand_over", "is_this
 ROOT = Path(__file__).resolve().parents[2]
 EXTRAS = ("lab", "test")
 STAMP = "course-setup.json"
+COLAB_WIDGETS = Path("share/from-lm-to-llm/colab-widgets")  # below the environment; see install.colab_widgets
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,7 @@ def _set_up(kind, folder, expected, extras, root, report):
         remove_stamp(folder)
         python = python_of(folder) if kind == "venv" else Path(sys.executable)
         install.everything(python, sorted(extras), root, report=report, again=repair)
+        install.colab_widgets(python, folder / COLAB_WIDGETS, root)
         write_stamp(folder, expected, extras)
     except KeyboardInterrupt:
         report("\nThe set-up was interrupted. The next command starts it again; what was downloaded is kept.")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from pathlib import Path
 
 from course_utils import files
@@ -55,6 +56,13 @@ def everything(python, extras, root=ROOT, *, report=print, again=False):
         pins = constraints(pins, {"torch": present})  # never swap a torch that somebody chose
     targets = ["--editable", f"{root}[{','.join(extras)}]"]
     _install(python, targets, pins, report, torch=present, again=again)
+
+
+def colab_widgets(python, folder, root=ROOT):
+    """Put the widgets that Colab has into `folder`, outside the import path; the tests open notebooks beside them."""
+    pyproject = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    command = [*installers.pip_command(python), "--quiet", "--no-deps", "--upgrade", "--target", str(folder)]
+    installers.call([*command, *pyproject["tool"]["course"]["colab-widgets"]], "Colab's widgets could not be fetched.")
 
 
 def _fitting_torch(python):
