@@ -12,6 +12,10 @@ What the files hide, and what is done about it here:
 - Snippets come from documents, and many tweets are variations of each other: `splits` keeps both together.
 - In movies, 30 snippets in a row were judged by the same 15 to 29 people, and the position in the list is the person:
   30 % of the disagreement within a snippet is somebody's habit. `panel_parts` therefore divides people there.
+- The order of a list of ratings is not random. In movies earlier raters are closer to the rest (correlation 0.91 for
+  the first, 0.87 for the 15th). In products the last rating is suspiciously close (0.97, all others at most 0.94), in
+  news and in tweets with 20 raters somewhat (0.75 and 0.89, others at most 0.74 and 0.85). So ratings[0] is not "one
+  person": take the first of a part of `panel_parts`, which shuffles.
 """
 
 import functools

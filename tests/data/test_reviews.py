@@ -158,6 +158,17 @@ def test_thirty_movie_rows_have_the_same_raters_and_the_next_thirty_do_not(rows)
     assert correlations[0] > 0.3 and abs(correlations[1]) < 0.05
 
 
+def test_the_order_of_ratings_is_not_random_so_panels_shuffle():
+    products = reviews.load("products", "all")
+    whole = np.array(products["ratings"])
+    shuffled = np.array(reviews.panel_parts(products, parts=1)[0])
+
+    def with_rest(table):
+        return [np.corrcoef(table[:, k], table.sum(1) - table[:, k])[0, 1] for k in range(20)]
+
+    assert with_rest(whole)[-1] > 0.96 and max(with_rest(shuffled)) < 0.92
+
+
 def test_halves_of_the_panel_agree():
     movies = reviews.load("movies", "test")
     one, two = map(reviews.panel_mean, reviews.panel_parts(movies))
