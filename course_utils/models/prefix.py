@@ -24,7 +24,7 @@ class Prefix:
     cache: object  # transformers' cache with the keys and values of every layer, batch size 1
 
     def expanded(self, rows):
-        """The cache for a batch whose rows share this prefix: views, so nothing is copied and the prefix stays clean."""
+        """The cache for a batch whose rows share this prefix: views, so nothing is copied and the prefix is kept."""
         expanded = copy.copy(self.cache)
         expanded.layers = [copy.copy(layer) for layer in self.cache.layers]
         for layer in expanded.layers:
