@@ -125,6 +125,17 @@ def test_an_interrupted_set_up_is_not_trusted(clone, monkeypatch, stop):
     assert not list(clone.glob(".venv-*"))
 
 
+def test_it_may_be_interrupted_before_there_is_anything_of_python_s(clone, monkeypatch):
+    make = installers.call
+    monkeypatch.setattr(installers, "call", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        environment.ensure(root=clone)
+    assert (clone / ".venv").exists() and not (clone / ".venv/pyvenv.cfg").exists()
+    monkeypatch.setattr(installers, "call", make)
+    environment.ensure(root=clone)
+    assert len(built(clone)) == 1
+
+
 def test_a_whole_environment_is_distrusted_while_it_is_added_to(clone, monkeypatch):
     environment.ensure(root=clone)
     monkeypatch.setattr(install, "everything", lambda *_, **__: (_ for _ in ()).throw(SetupError("no network")))
