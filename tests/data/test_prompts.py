@@ -114,5 +114,5 @@ def test_label_words_are_one_token_each_and_differ(tiny_tokenizer):
     ids = prompts.word_tokens(tiny_tokenizer, TEMPLATE)
     assert [tiny_tokenizer.convert_ids_to_tokens(i) for i in ids] == ["▁bad", "▁good"]
     for words in ((" bad", " good world"), (" good", " good")):
-        with pytest.raises(ValueError, match="one token each and differ; tokens of ' (bad|good)': 1"):
+        with pytest.raises(ValueError, match=r"one token each and differ; tokens of ' (bad|good)': 1"):
             prompts.word_tokens(tiny_tokenizer, TEMPLATE.with_words(*words))

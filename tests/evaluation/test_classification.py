@@ -46,7 +46,7 @@ def test_calibration_repairs_a_lean():
 
 
 def test_too_few_items_calibrate_nothing():
-    with pytest.raises(ValueError, match="at least 10 unlabelled items.*got 9"):
+    with pytest.raises(ValueError, match=r"at least 10 unlabelled items.*got 9"):
         classification.calibrated_threshold(torch.zeros(9))
 
 
