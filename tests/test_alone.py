@@ -17,6 +17,7 @@ import nbformat
 import pytest
 
 from course_utils.commands import bundle, environment, first_cell
+from course_utils.reporting import widgets
 
 GUARD = Path(__file__).resolve().parent / "guard"
 LEFT_OUT = re.compile(r"(from_lm_to_llm|course_utils|__editable__|ipywidgets|.*\.pth$)")
@@ -49,13 +50,13 @@ class Alone:
         self.python = environment.python_of(self.plain)
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(self.plain)], check=True)
         (site,) = self.plain.glob("lib/python3*/site-packages")
-        widgets = Path(sys.prefix) / environment.COLAB_WIDGETS
-        assert widgets.is_dir(), f"Colab's widgets are not in {widgets}: run python -m course_utils setup"
+        colabs = Path(sys.prefix) / environment.COLAB_WIDGETS
+        assert colabs.is_dir(), f"Colab's widgets are not in {colabs}: run python -m course_utils setup"
         for home in dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib")):
             for entry in Path(home).iterdir():
                 if not LEFT_OUT.match(entry.name) and not entry.name.startswith(tuple(without)):
                     (site / entry.name).symlink_to(entry)
-        for entry in widgets.iterdir():
+        for entry in colabs.iterdir():
             (site / entry.name).symlink_to(entry)
 
     def run(self, *sources):
@@ -112,11 +113,42 @@ print("FOUND", json.dumps([course_utils.__file__, runtime.__file__, run.tier, ip
 def test_it_gets_the_package_and_keeps_the_widgets_of_the_machine(alone):
     printed = alone.run(LOOK)
     assert "FOUND" in printed, printed
-    package, module, tier, widgets, path = json.loads(printed.rpartition("FOUND ")[2])
+    package, module, tier, version, path = json.loads(printed.rpartition("FOUND ")[2])
     assert Path(package).is_relative_to(alone.plain) and Path(module).is_relative_to(alone.plain)
     assert tier == "cpu"
-    assert widgets == "7.7.1"
+    assert version == "7.7.1"
     assert not [entry for entry in path if entry.endswith(".whl")]
+
+
+MOVE = """
+from types import SimpleNamespace
+import ipywidgets, torch
+from course_utils.data import prompts
+from course_utils.models import sampling
+from course_utils.reporting import widgets
+sampling.top_next = lambda model, tokenizer, text: [(f"after {text}", 0.5), ("else", 0.25)]
+sampling.continue_text = lambda *given, temperature, seed: f" at {temperature} number {seed}"
+line, bars, row, written = widgets.next_token_explorer(None, None, "one").children
+line.value, row.children[1].value = "two", 1.5
+row.children[0].click(), row.children[0].click()
+print("EXPLORER", "after two" in bars.value, "at 1.5 number 1" in written.value)
+judge = SimpleNamespace(template=prompts.Template("{text} =>", (" bad", " good")))
+judge.scores = lambda examples, texts: torch.tensor([float(sum(example.label for example in examples))])
+*rows, review, bars = widgets.example_editor(judge, [prompts.Example("x", 1), prompts.Example("y", 0)], "z").children
+before, rows[1].children[1].value = bars.value, "good"
+print("EDITOR", "73.1%" in before, "88.1%" in bars.value, ipywidgets.__version__)
+"""
+
+
+@pytest.mark.slow
+def test_every_widget_works_beside_colabs_widgets(alone):
+    printed = alone.script(MOVE)
+    assert "EXPLORER True True" in printed, printed
+    assert "EDITOR True True 7.7.1" in printed, printed
+    public = {
+        name for name, thing in vars(widgets).items() if callable(thing) and "ipywidgets" in thing.__code__.co_names
+    }
+    assert public == {"next_token_explorer", "example_editor"}, "a new widget belongs into MOVE"
 
 
 def little_tqdm(folder):
