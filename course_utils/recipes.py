@@ -7,6 +7,8 @@ CPU cores (bf16); the GPU rows are estimates until somebody commits a measured o
 from dataclasses import dataclass
 
 TIERS = ("cpu", "gpu-16gb", "gpu-24gb", "gpu-80gb")
+# Tokens a second that the machines read on which the minutes were measured (cpu) or for which they were estimated
+READING_SPEED = {"cpu": 1500.0, "gpu-16gb": 15_000.0, "gpu-24gb": 40_000.0, "gpu-80gb": 150_000.0}
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Start(Recipe):
     """00 Start here: a first look at the model."""
 
     continuation_tokens: int
-    probe_tokens: int  # read once to estimate this machine's speed
+    reviews: int  # held-out reviews whose next tokens are guessed
+    probe_tokens: int  # read to estimate this machine's speed
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class InContext(Recipe):
     probe_questions: int  # reviews for the experiments that are observed
     probe_draws: int
     flipped: tuple[float, ...]  # shares of turned labels
+    written_shots: tuple[int, ...]  # examples shown before the model writes
+    written: int  # questions it answers in writing
 
     def __post_init__(self):
         super().__post_init__()
@@ -52,19 +57,20 @@ class InContext(Recipe):
 
 _SHOTS = (0, 1, 2, 4, 8, 16)
 _FLIPPED = (0.0, 0.25, 0.5, 0.75, 1.0)
+_WRITTEN = (0, 1, 2, 8)
 
 _ROWS = {
     "00": {
-        "cpu": Start(1, 2, False, continuation_tokens=40, probe_tokens=512),
-        "gpu-16gb": Start(1, 3, False, continuation_tokens=40, probe_tokens=4096),
-        "gpu-24gb": Start(1, 3, False, continuation_tokens=40, probe_tokens=4096),
-        "gpu-80gb": Start(1, 3, False, continuation_tokens=40, probe_tokens=4096),
+        "cpu": Start(1, 2, False, 40, 100, 512),
+        "gpu-16gb": Start(1, 3, False, 40, 400, 4096),
+        "gpu-24gb": Start(1, 3, False, 40, 400, 4096),
+        "gpu-80gb": Start(1, 3, False, 40, 400, 4096),
     },
     "05": {
-        "cpu": InContext(4, 3, False, _SHOTS, 200, 6, 60, 60, 3, _FLIPPED),
-        "gpu-16gb": InContext(3, 4, False, _SHOTS, 400, 8, 100, 200, 6, _FLIPPED),
-        "gpu-24gb": InContext(3, 4, False, _SHOTS, 800, 12, 100, 400, 8, _FLIPPED),
-        "gpu-80gb": InContext(3, 6, False, _SHOTS, 1500, 16, 200, 800, 12, _FLIPPED),
+        "cpu": InContext(4, 3, False, _SHOTS, 200, 6, 60, 60, 3, _FLIPPED, _WRITTEN, 16),
+        "gpu-16gb": InContext(3, 4, False, _SHOTS, 400, 8, 100, 200, 6, _FLIPPED, _WRITTEN, 32),
+        "gpu-24gb": InContext(3, 4, False, _SHOTS, 800, 12, 100, 400, 8, _FLIPPED, _WRITTEN, 32),
+        "gpu-80gb": InContext(3, 6, False, _SHOTS, 1500, 16, 200, 800, 12, _FLIPPED, _WRITTEN, 32),
     },
 }
 

@@ -12,11 +12,13 @@ from course_utils.commands import course
 
 ROOT = Path(__file__).resolve().parents[2]
 GUARD = ROOT / "tests" / "guard"
+SANITIZE = ROOT / "tests" / "nbval_sanitize.cfg"  # progress bars
 CELL_SECONDS = 600  # a cell that takes longer hangs
 NOTHING_COLLECTED = 5  # pytest's exit status
 PYTEST = (sys.executable, "-m", "pytest")
 # nbval interrupts a slow cell and shows where it was; pytest's own limit would kill everything before that
-NBVAL = (*PYTEST, "--nbval", "--nbval-current-env", f"--nbval-cell-timeout={CELL_SECONDS}", "--timeout=0")
+NBVAL = (*PYTEST, "--nbval", "--nbval-current-env", f"--nbval-sanitize-with={SANITIZE}")
+NBVAL += (f"--nbval-cell-timeout={CELL_SECONDS}", "--timeout=0")
 
 
 def main(argv=None):

@@ -27,9 +27,9 @@ class Questions:
             )
 
 
-def clear_cases(reviews, *, least=1.0):
-    """Rows whose mean rating lies at least `least` from zero, so that most people took one side."""
-    return [row for row in reviews if abs(row["mean"]) >= least]
+def clear_cases(reviews, *, least=1.0, words=20):
+    """Rows of at most `words` words with a mean rating at least `least` from zero, so that most people took one side."""
+    return [row for row in reviews if abs(row["mean"]) >= least and len(row["text"].split()) <= words]
 
 
 def as_questions(rows):
@@ -60,7 +60,7 @@ class Judge:
         return classification.log_odds(logprobs)
 
     def words_written(self, examples, texts):
-        """What the model would write as the next token if any of its whole vocabulary were allowed: a list of N texts."""
+        """What the model would write as the next token, its whole vocabulary allowed: a list of N texts."""
         tokens = prompts.prompt_tokens(self.tokenizer, self.template, examples)
         questions = prompts.question_tokens(self.tokenizer, self.template, texts)
         hidden = prefix.final_hidden(self.model, prefix.read_prefix(self.model, tokens), questions)
@@ -74,7 +74,8 @@ class Curve:
     """Scores of the same questions for several numbers of examples.
 
     scores: shots → (S, N) log-odds; zero shots has one row.
-    thresholds: shots → (S,) calibrated thresholds, from unlabelled texts behind the same examples.
+    thresholds: shots → (S,) calibrated thresholds, from unlabelled texts behind the same examples; only for the
+        numbers of examples that were calibrated.
     """
 
     labels: tuple[int, ...]
@@ -89,11 +90,8 @@ class Curve:
     def accuracy(self, shots, *, calibrated=False):
         return self.correct(shots, calibrated=calibrated).mean().item()
 
-    def share_positive(self, shots):
-        return (self.scores[shots] > 0).float().mean().item()
 
-
-def few_shot_curve(judge, pool, questions, unlabelled, *, shots, draws, seed, progress=iter):
+def few_shot_curve(judge, pool, questions, unlabelled, *, shots, draws, seed, calibrate=(0, 16), progress=iter):
     """Judge all questions behind every number of examples, each number with several draws.
 
     Args:
@@ -104,35 +102,41 @@ def few_shot_curve(judge, pool, questions, unlabelled, *, shots, draws, seed, pr
         shots: numbers of examples, as (0, 1, 2, 4, 8, 16).
         draws: how many draws of examples for each number above zero.
         seed: the run's seed; draw d of seed s is the same on every machine.
+        calibrate: the numbers of examples for which the unlabelled texts are judged too.
         progress: wraps the list of (shots, draw) pairs, as tqdm does.
     """
     _check_disjoint(pool, questions, unlabelled)
+    scores, thresholds = {k: [] for k in shots}, {k: [] for k in shots if k in calibrate}
     runs = [(k, draw) for k in shots for draw in range(draws if k else 1)]
-    texts = list(questions.texts) + list(unlabelled)
-    scores, thresholds = {k: [] for k in shots}, {k: [] for k in shots}
     for k, draw in progress(runs):
         examples = prompts.draw_examples(pool, k, seed=f"{seed}-{draw}")
+        texts = [*questions.texts, *(unlabelled if k in calibrate else ())]
         both = judge.scores(examples, texts)
         scores[k].append(both[: len(questions.texts)])
-        thresholds[k].append(classification.calibrated_threshold(both[len(questions.texts) :]))
-    stack = lambda kept: {k: torch.stack(rows) for k, rows in kept.items()}  # noqa: E731
-    return Curve(questions.labels, stack(scores), stack(thresholds))
+        if k in calibrate:
+            thresholds[k].append(classification.calibrated_threshold(both[len(questions.texts) :]))
+    return Curve(questions.labels, _stacked(scores), _stacked(thresholds))
+
+
+def _stacked(rows):
+    return {name: torch.stack(kept) for name, kept in rows.items()}
 
 
 def accuracies(judge, variants, questions, *, progress=iter):
     """{name: (S, N) float of right decisions} for {name: S lists of examples}, uncalibrated."""
     rows = {name: [] for name in variants}
-    for name, examples in progress([(name, draw) for name, draws in variants.items() for draw in draws]):
+    runs = [(name, draw) for name, draws in variants.items() for draw in draws]
+    for name, examples in progress(runs):
         rows[name].append(classification.correct(judge.scores(examples, questions.texts), questions.labels))
-    return {name: torch.stack(kept) for name, kept in rows.items()}
+    return _stacked(rows)
 
 
 def weights_hash(model):
     """SHA-256 over every weight and buffer, name, shape and bytes: equal exactly when nothing changed."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted([*model.named_parameters(), *model.named_buffers()], key=lambda named: named[0]):
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
 
 

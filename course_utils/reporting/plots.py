@@ -28,11 +28,14 @@ def axes(*, title, xlabel, ylabel, size=None):
         figure, ax = plt.subplots(figsize=size)
         ax.set(xlabel=xlabel, ylabel=ylabel)
         ax.set_title(title, loc="left")
-        yield ax
-        if ax.get_legend_handles_labels()[1]:
-            ax.legend()
-        figure.tight_layout()
-        plt.show()
+        try:
+            yield ax
+            if ax.get_legend_handles_labels()[1]:
+                ax.legend()
+            figure.tight_layout()
+            plt.show()
+        finally:
+            plt.close(figure)  # a kernel would keep it for good, and show a half-drawn one after an error
 
 
 def next_tokens(pairs, *, title):
@@ -45,6 +48,25 @@ def next_tokens(pairs, *, title):
         ax.invert_yaxis()
         ax.grid(axis="y", visible=False)
         ax.set_xlim(0, 1.15 * max(p for _, p in pairs))
+
+
+def bars(estimates, *, title, xlabel, human=None):
+    """Horizontal bars with intervals.
+
+    Args:
+        estimates: {name: Estimate}, drawn from top to bottom; the last is ours, the others what it is compared with.
+        human: value of a dashed line, or None.
+    """
+    names = list(estimates)
+    colors = [BASELINE] * (len(names) - 1) + [OURS]
+    with axes(title=title, xlabel=xlabel, ylabel="", size=(9, 1.4 + 0.6 * len(names))) as ax:
+        means = [estimate.mean for estimate in estimates.values()]
+        spread = [[e.mean - e.low for e in estimates.values()], [e.high - e.mean for e in estimates.values()]]
+        ax.barh(names, means, color=colors, xerr=spread, capsize=5, ecolor="#333333")
+        ax.invert_yaxis()
+        ax.grid(axis="y", visible=False)
+        if human is not None:
+            ax.axvline(human, color=HUMAN, linestyle="--", label="one person")
 
 
 def curve(x, series, *, title, xlabel, ylabel, lines=(), ylim=None):
