@@ -1,46 +1,19 @@
 """Packed behind a shared prefix, a question reads exactly as it does alone."""
 
 import pytest
+import strong
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import (
-    Gemma3ForCausalLM,
-    Gemma3TextConfig,
-    LlamaConfig,
-    LlamaForCausalLM,
-    MistralConfig,
-    MistralForCausalLM,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-)
+from strong import token_lists
 
 from course_utils.models import prefix
 
-SIZES = {"vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "head_dim": 8}
-SIZES |= {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 1024}
-MIXED = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 16}
-MAKERS = {
-    "gemma, window and full": lambda: Gemma3ForCausalLM(Gemma3TextConfig(**SIZES, **MIXED, query_pre_attn_scalar=8)),
-    "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES)),
-    "mistral, window in all layers": lambda: MistralForCausalLM(MistralConfig(**SIZES, sliding_window=16)),
-    "qwen": lambda: Qwen3ForCausalLM(Qwen3Config(**SIZES)),
-}
 
-
-@pytest.fixture(scope="module", params=MAKERS)
+@pytest.fixture(scope="module", params=["gemma", "llama", "mistral", "qwen"])
 def model(request):
     """A model of another make each time, whose sliding window, if any, is shorter than the prefixes below."""
-    torch.manual_seed(0)
-    made = MAKERS[request.param]().eval()
-    for weight in made.parameters():  # strong enough attention that a wrong mask shows
-        torch.nn.init.normal_(weight, std=0.4) if weight.ndim > 1 else None
-    return made
-
-
-def token_lists(lengths, seed=0, vocabulary=97):
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randint(3, vocabulary, (length,), generator=generator).tolist() for length in lengths]
+    return strong.model(request.param)
 
 
 def alone(model, tokens, query):

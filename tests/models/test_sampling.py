@@ -1,11 +1,18 @@
 """The sampler writes what an argmax over the whole text would, whatever stands beside a row in its batch."""
 
 import pytest
+import strong
 import torch
 
 from course_utils.models import sampling
 
-BATCH = [[2, 288], [2, *range(270, 360)], [2], [2, 300, 301, 302, 303, 304], [2, 350]]  # one longer than the window
+BATCH = strong.token_lists([3, 30, 1, 7, 12])  # one longer than the window of 16
+
+
+@pytest.fixture(scope="module", params=["gemma", "gpt2"])
+def model(request):
+    """A model with a sliding window, and one with absolute positions."""
+    return strong.model(request.param)
 
 
 def most_probable(model, prompt, continuation):
@@ -19,39 +26,41 @@ def greedy(model, prompts, tokens=12, **how):
     return sampling.sample(model, prompts, max_new_tokens=tokens, temperature=0, **how)
 
 
-def test_greedy_equals_an_argmax_over_the_whole_text_without_cache(tiny_model):
-    (row,) = greedy(tiny_model, [[2, 288]], 70)  # past the end of the sliding window
-    assert not row.stopped and len(row.tokens) == 70 > tiny_model.config.sliding_window
+def test_greedy_equals_an_argmax_over_the_whole_text_without_cache(model):
+    (row,) = greedy(model, BATCH[:1], 40)  # past the end of the sliding window
+    assert not row.stopped and len(row.tokens) == 40
+    assert row.tokens == most_probable(model, BATCH[0], row.tokens)
+
+
+def test_greedy_past_the_window_of_the_converted_model(tiny_model):
+    (row,) = greedy(tiny_model, [[2, 288]], 70)
+    assert len(row.tokens) > tiny_model.config.sliding_window
     assert row.tokens == most_probable(tiny_model, [2, 288], row.tokens)
 
 
-def test_a_batch_of_different_lengths_equals_one_by_one(tiny_model):
-    assert max(map(len, BATCH)) > tiny_model.config.sliding_window
-    rows = greedy(tiny_model, BATCH)
-    assert len({row.tokens for row in rows}) == len(BATCH), "the test needs rows that differ"
-    assert [row.tokens for row in rows] == [
-        most_probable(tiny_model, p, r.tokens) for p, r in zip(BATCH, rows, strict=True)
-    ]
-    assert rows == [greedy(tiny_model, [prompt])[0] for prompt in BATCH]
+def test_a_batch_of_different_lengths_equals_one_by_one(model):
+    rows = greedy(model, BATCH)
+    expected = [most_probable(model, prompt, row.tokens) for prompt, row in zip(BATCH, rows, strict=True)]
+    assert [row.tokens for row in rows] == expected
+    assert rows == [greedy(model, [prompt])[0] for prompt in BATCH]
 
 
-def test_left_padding_changes_no_logit(tiny_model, monkeypatch):
+def test_left_padding_changes_no_logit(model, monkeypatch):
     seen, logits_of = [], sampling._logits
     monkeypatch.setattr(sampling, "_logits", lambda *given: seen.append(logits_of(*given)) or seen[-1])
-    greedy(tiny_model, BATCH, 3)
-    together, seen[:] = torch.stack(seen, dim=1), []
-    for row, prompt in enumerate(BATCH):
-        greedy(tiny_model, [prompt], 3)
-        torch.testing.assert_close(torch.cat(seen), together[row], atol=1e-4, rtol=1e-4)
-        seen.clear()
+    rows = greedy(model, BATCH, 5)
+    for place, (prompt, row) in enumerate(zip(BATCH, rows, strict=True)):
+        with torch.inference_mode():
+            logits = model(torch.tensor([[*prompt, *row.tokens]]), use_cache=False).logits[0, len(prompt) - 1 : -1]
+        torch.testing.assert_close(torch.stack(seen)[:, place], logits, atol=1e-4, rtol=1e-4)
 
 
-def test_finished_rows_leave_the_batch_and_the_others_go_on(tiny_model, monkeypatch):
-    free = greedy(tiny_model, BATCH)
+def test_finished_rows_leave_the_batch_and_the_others_go_on(model, monkeypatch):
+    free = greedy(model, BATCH)
     stop = free[1].tokens[2]
     widths, step = [], sampling._step
     monkeypatch.setattr(sampling, "_step", lambda *given: widths.append(len(given[1])) or step(*given))
-    ended = greedy(tiny_model, BATCH, stop_tokens=[stop])
+    ended = greedy(model, BATCH, stop_tokens=[stop])
     for before, after in zip(free, ended, strict=True):
         if stop in before.tokens:
             assert after == sampling.Sample(before.tokens[: before.tokens.index(stop) + 1], True)
@@ -62,17 +71,17 @@ def test_finished_rows_leave_the_batch_and_the_others_go_on(tiny_model, monkeypa
     assert widths == [sum(len(row.tokens) > at for row in ended) for at in range(12)]
 
 
-def test_nothing_is_computed_after_the_last_row_stopped(tiny_model, monkeypatch):
-    first = greedy(tiny_model, [[2, 288]], 1)[0].tokens[0]
+def test_nothing_is_computed_after_the_last_row_stopped(model, monkeypatch):
+    first = greedy(model, BATCH[:1], 1)[0].tokens[0]
     calls, step = [], sampling._step
     monkeypatch.setattr(sampling, "_step", lambda *given: calls.append(1) or step(*given))
-    assert greedy(tiny_model, [[2, 288]] * 2, 50, stop_tokens=[first, 5]) == [sampling.Sample((first,), True)] * 2
+    assert greedy(model, BATCH[:1] * 2, 50, stop_tokens=[first, 5]) == [sampling.Sample((first,), True)] * 2
     assert len(calls) == 1
 
 
-def test_the_same_seed_gives_the_same_text(tiny_model):
+def test_the_same_seed_gives_the_same_text(model):
     def write(seed):
-        return sampling.sample(tiny_model, BATCH, max_new_tokens=8, temperature=1.5, seed=seed)
+        return sampling.sample(model, BATCH, max_new_tokens=8, temperature=1.5, seed=seed)
 
     assert write(1) == write(1)
     assert write(1) != write(2)
@@ -82,25 +91,25 @@ def test_the_same_seed_gives_the_same_text(tiny_model):
     assert torch.equal(torch.get_rng_state(), global_state), "a sampler must not use up the run's random numbers"
 
 
-def test_frequencies_are_those_of_the_softmax_at_the_temperature(tiny_model):
-    prompt, temperature = [2, 288], 2.0
-    expected = torch.softmax(sampling.next_token_logits(tiny_model, prompt) / temperature, -1)
-    rows = sampling.sample(tiny_model, [prompt] * 2000, max_new_tokens=1, temperature=temperature, seed=0)
+def test_frequencies_are_those_of_the_softmax_at_the_temperature(model):
+    prompt, temperature = BATCH[0], 2.0
+    expected = torch.softmax(sampling.next_token_logits(model, prompt) / temperature, -1)
+    rows = sampling.sample(model, [prompt] * 2000, max_new_tokens=1, temperature=temperature, seed=0)
     counted = torch.bincount(torch.tensor([row.tokens[0] for row in rows]), minlength=len(expected)) / 2000
     error = (expected * (1 - expected) / 2000).sqrt()
     assert expected.max() < 0.9, "the test needs a distribution with some spread"
     assert ((counted - expected).abs() <= 5 * error + 2 / 2000).all()
 
 
-def test_a_low_temperature_nears_greedy(tiny_model):
-    cold = sampling.sample(tiny_model, BATCH, max_new_tokens=6, temperature=1e-4)
-    assert cold == greedy(tiny_model, BATCH, 6)
+def test_a_low_temperature_nears_greedy(model):
+    cold = sampling.sample(model, BATCH, max_new_tokens=6, temperature=1e-4)
+    assert cold == greedy(model, BATCH, 6)
 
 
-def test_next_token_logits_are_those_of_the_model(tiny_model):
+def test_next_token_logits_are_those_of_the_model(model):
     with torch.inference_mode():
-        expected = tiny_model(torch.tensor([BATCH[3]])).logits[0, -1]
-    torch.testing.assert_close(sampling.next_token_logits(tiny_model, BATCH[3]), expected.float())
+        expected = model(torch.tensor([BATCH[3]])).logits[0, -1]
+    torch.testing.assert_close(sampling.next_token_logits(model, BATCH[3]), expected.float())
 
 
 def test_top_next_is_sorted_and_readable(tiny_model, tiny_tokenizer):
