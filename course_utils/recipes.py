@@ -67,10 +67,10 @@ _ROWS = {
         "gpu-80gb": Start(1, 3, False, 40, 400, 4096),
     },
     "05": {
-        "cpu": InContext(4, 3, False, _SHOTS, 200, 6, 60, 60, 3, _FLIPPED, _WRITTEN, 16),
-        "gpu-16gb": InContext(3, 4, False, _SHOTS, 400, 8, 100, 200, 6, _FLIPPED, _WRITTEN, 32),
-        "gpu-24gb": InContext(3, 4, False, _SHOTS, 800, 12, 100, 400, 8, _FLIPPED, _WRITTEN, 32),
-        "gpu-80gb": InContext(3, 6, False, _SHOTS, 1500, 16, 200, 800, 12, _FLIPPED, _WRITTEN, 32),
+        "cpu": InContext(4, 3, False, _SHOTS, 200, 6, 200, 60, 3, _FLIPPED, _WRITTEN, 16),
+        "gpu-16gb": InContext(3, 4, False, _SHOTS, 400, 8, 400, 200, 6, _FLIPPED, _WRITTEN, 32),
+        "gpu-24gb": InContext(3, 4, False, _SHOTS, 800, 12, 400, 400, 8, _FLIPPED, _WRITTEN, 32),
+        "gpu-80gb": InContext(3, 6, False, _SHOTS, 1500, 16, 400, 800, 12, _FLIPPED, _WRITTEN, 32),
     },
 }
 

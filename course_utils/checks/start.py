@@ -34,7 +34,7 @@ def check_perplexity(perplexity):
             shown = feedback.short([math.exp(x) for x in logprobs])
             return feedback.failed(
                 f"for tokens of probability {shown} you gave {feedback.short(result)}, "
-                f"expected {feedback.short(expected)}. Average the log-probabilities first, turn the sign, then take exp: "
+                f"expected {feedback.short(expected)}. Average the log-probabilities first, turn the sign, then exp: "
                 "the mean of 1/p is another number."
             )
     return feedback.passed("right: a perplexity of k means as unsure as among k equally likely tokens.")

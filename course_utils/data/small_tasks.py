@@ -2,14 +2,14 @@
 
 import random
 
-MONTHS = (
-    "January February March April May June July August September October November December".split()
-)  # fmt: skip
+MONTHS = ["January", "February", "March", "April", "May", "June"]
+MONTHS += ["July", "August", "September", "October", "November", "December"]
 KOREAN = (
-    "water 물, fire 불, tree 나무, house 집, dog 개, cat 고양이, book 책, sun 해, moon 달, star 별, rice 밥, school 학교, "
-    "friend 친구, mother 어머니, father 아버지, love 사랑, time 시간, money 돈, road 길, sea 바다, mountain 산, sky 하늘, "
-    "flower 꽃, snow 눈, rain 비, milk 우유, bread 빵, heart 마음, person 사람, teacher 선생님, hand 손, eye 눈, nose 코, "
-    "tea 차, door 문, wind 바람, night 밤, morning 아침, evening 저녁, today 오늘"
+    "water 물, fire 불, tree 나무, house 집, dog 개, cat 고양이, book 책, sun 해, "
+    "moon 달, star 별, rice 밥, school 학교, friend 친구, mother 어머니, father 아버지, love 사랑, "
+    "time 시간, money 돈, road 길, sea 바다, mountain 산, sky 하늘, flower 꽃, snow 눈, "
+    "rain 비, milk 우유, bread 빵, heart 마음, person 사람, teacher 선생님, hand 손, eye 눈, "
+    "nose 코, tea 차, door 문, wind 바람, night 밤, morning 아침, evening 저녁, today 오늘"
 )
 
 

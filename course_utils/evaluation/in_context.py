@@ -28,7 +28,7 @@ class Questions:
 
 
 def clear_cases(reviews, *, least=1.0, words=20):
-    """Rows of at most `words` words with a mean rating at least `least` from zero, so that most people took one side."""
+    """Rows of at most `words` words, rated at least `least` away from zero in the mean: most people took one side."""
     return [row for row in reviews if abs(row["mean"]) >= least and len(row["text"].split()) <= words]
 
 

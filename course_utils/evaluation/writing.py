@@ -1,4 +1,4 @@
-"""A task solved by writing: the model continues a prompt greedily up to the end of the line, and the text is compared."""
+"""A task solved by writing: the model continues a prompt greedily to the end of the line, and the text is compared."""
 
 from dataclasses import dataclass
 

@@ -50,7 +50,7 @@ def next_tokens(pairs, *, title):
         ax.set_xlim(0, 1.15 * max(p for _, p in pairs))
 
 
-def bars(estimates, *, title, xlabel, human=None):
+def bars(estimates, *, ours, title, xlabel, human=None):
     """Horizontal bars with intervals.
 
     Args:
@@ -58,7 +58,7 @@ def bars(estimates, *, title, xlabel, human=None):
         human: value of a dashed line, or None.
     """
     names = list(estimates)
-    colors = [BASELINE] * (len(names) - 1) + [OURS]
+    colors = [OURS if name in ours else BASELINE for name in names]
     with axes(title=title, xlabel=xlabel, ylabel="", size=(9, 1.4 + 0.6 * len(names))) as ax:
         means = [estimate.mean for estimate in estimates.values()]
         spread = [[e.mean - e.low for e in estimates.values()], [e.high - e.mean for e in estimates.values()]]

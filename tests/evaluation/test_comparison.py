@@ -63,6 +63,20 @@ def test_95_percent_of_the_intervals_hold_the_truth(monkeypatch):
     assert 0.92 <= held <= 0.98
 
 
+def test_six_draws_are_enough_for_the_crossed_interval_but_not_for_one_over_draws(monkeypatch):
+    monkeypatch.setattr(comparison, "RESAMPLES", 500)
+    generator = torch.Generator().manual_seed(0)
+    held = dict.fromkeys(comparison.OVER, 0)
+    for run in range(200):
+        parts = (torch.randn(shape, generator=generator) for shape in ((6, 1), (1, 100), (6, 100)))
+        matrix = sum(size * part for size, part in zip((1, 3, 5), parts, strict=True))
+        for over in comparison.OVER:
+            estimate = comparison.mean_interval(matrix, over=over, seed=run)
+            held[over] += (estimate.low <= 0 <= estimate.high) / 200
+    assert held["both"] >= 0.9 > held["draws"]
+    assert held["both"] > held["items"]
+
+
 @pytest.mark.parametrize(("by_draw", "by_item"), [(1, 1), (0.3, 3), (1, 8), (2, 0.5)])
 def test_the_crossed_interval_is_wider_than_either(by_draw, by_item):
     matrix = noisy(8, 60, by_draw=by_draw, by_item=by_item)

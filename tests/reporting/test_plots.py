@@ -57,7 +57,7 @@ def test_next_tokens_are_bars_with_the_most_probable_on_top(shown):
 
 
 def test_bars_show_estimates_with_their_intervals(shown):
-    plots.bars({"word pairs": LOW, "model": HIGH}, title="hits", xlabel="share of tokens", human=0.9)
+    plots.bars({"word pairs": LOW, "model": HIGH}, ours=["model"], title="hits", xlabel="share of tokens", human=0.9)
     (ax,) = shown
     assert [bar.get_width() for bar in ax.patches] == [0.5, 0.8]
     assert [bar.get_facecolor() for bar in ax.patches] == [to_rgba(c) for c in (plots.BASELINE, plots.OURS)]
