@@ -72,3 +72,13 @@ def two_threads():
     import torch
 
     torch.set_num_threads(2)
+
+
+@pytest.fixture
+def one_thread():
+    """One thread for work in tiny pieces, where a second one only waits; on a busy machine, for minutes."""
+    import torch
+
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(2)

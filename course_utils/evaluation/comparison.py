@@ -4,8 +4,8 @@
 right. Resampling items asks "would other test items say the same?", resampling draws "would other examples?". The two
 questions have different answers, so each has its interval; `over="both"` resamples rows and columns together
 (the crossed bootstrap of Owen 2007), which is the widest of the three and the one to claim with. Few draws make an
-interval over draws alone too narrow (in simulation, six draws hold the truth about 80 times in 100 instead of 95): it
-is for comparing widths, not for claims.
+interval over draws alone too narrow (in simulation, six draws hold the truth about 80 times in 100, not 95): it is for
+comparing widths, not for claims.
 """
 
 from dataclasses import dataclass

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from course_utils.evaluation import comparison
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 MATRICES = (
     st.integers(2, 5)
     .flatmap(

@@ -6,6 +6,8 @@ import torch
 from course_utils.data import prompts
 from course_utils.evaluation import classification, in_context
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TEMPLATE = prompts.Template("{text} is", (" bad", " good"), end="\n")
 NOUNS = ["the film", "a film", "the movie", "a movie", "the world", "a world", "hello", "yes", "no", "was", "great"]
 POOL = [prompts.Example(f"{noun} was {n}", n % 2) for n, noun in enumerate(NOUNS * 2)]

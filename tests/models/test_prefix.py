@@ -9,6 +9,8 @@ from strong import token_lists
 
 from course_utils.models import prefix
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(scope="module", params=["gemma", "llama", "mistral", "qwen"])
 def model(request):

@@ -6,6 +6,8 @@ import torch
 
 from course_utils.models import sampling
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 BATCH = strong.token_lists([3, 30, 1, 7, 12])  # one longer than the window of 16
 
 

@@ -12,6 +12,8 @@ from course_utils.evaluation import in_context
 from course_utils.models import sampling
 from course_utils.reporting import widgets
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 # What ipywidgets 7.7.1, Colab's, takes: its traits, read from that release; nothing else may be used
 COLAB = {
     "Text": {"value", "description", "continuous_update", "layout"},
