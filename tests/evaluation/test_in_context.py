@@ -12,7 +12,7 @@ TEMPLATE = prompts.Template("{text} is", (" bad", " good"), end="\n")
 NOUNS = ["the film", "a film", "the movie", "a movie", "the world", "a world", "hello", "yes", "no", "was", "great"]
 POOL = [prompts.Example(f"{noun} was {n}", n % 2) for n, noun in enumerate(NOUNS * 2)]
 QUESTIONS = in_context.Questions(("hello world", "the great movie", "fine"), (1, 1, 0))
-UNLABELLED = [f"fine {noun}" for noun in NOUNS]
+UNLABELLED = [f"fine and fine again {noun}" for noun in NOUNS]
 
 
 @pytest.fixture
