@@ -8,8 +8,10 @@ The notebooks, `checks` (exercise checkers) and `commands` (what `python -m cour
 use anything; nothing imports them.
 
     tensors      masked means, whitening, shape checks shared by all
-    runtime      one decision about device, dtype, threads, seed and tier, with its reason
-    assets       the pinned files: the model, the ratings, the instructions
+    runtime      one decision about device, dtype, threads, seed and tier, with its reason; it asks `devices` (GPUs),
+                 `machine` (cores, memory) and `places` (folders)
+    assets       the pinned files: model, ratings, instructions; `pins` lists them, `downloads` fetches them,
+                 `files` writes whole files or none
     recipes      every size in the course, one row per notebook and tier
     data         human-rated reviews and other corpora as datasets
     models       the base model, log-probabilities, sampling

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 TIERS = ("cpu", "gpu-16gb", "gpu-24gb", "gpu-80gb")
 # Tokens a second that the machines read on which the minutes were measured (cpu) or for which they were estimated
-READING_SPEED = {"cpu": 1500.0, "gpu-16gb": 15_000.0, "gpu-24gb": 40_000.0, "gpu-80gb": 150_000.0}
+READING_SPEED = {"cpu": 1000.0, "gpu-16gb": 15_000.0, "gpu-24gb": 40_000.0, "gpu-80gb": 150_000.0}
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,13 @@ _WRITTEN = (0, 1, 2, 8)
 
 _ROWS = {
     "00": {
-        "cpu": Start(1, 2, False, 40, 100, 512),
+        "cpu": Start(0.8, 2, True, 40, 100, 512),
         "gpu-16gb": Start(1, 3, False, 40, 400, 4096),
         "gpu-24gb": Start(1, 3, False, 40, 400, 4096),
         "gpu-80gb": Start(1, 3, False, 40, 400, 4096),
     },
     "05": {
-        "cpu": InContext(4, 3, False, _SHOTS, 200, 6, 200, 60, 3, _FLIPPED, _WRITTEN, 16),
+        "cpu": InContext(3.9, 1.6, True, _SHOTS, 200, 6, 200, 48, 3, _FLIPPED, _WRITTEN, 16),
         "gpu-16gb": InContext(3, 4, False, _SHOTS, 400, 8, 400, 200, 6, _FLIPPED, _WRITTEN, 32),
         "gpu-24gb": InContext(3, 4, False, _SHOTS, 800, 12, 400, 400, 8, _FLIPPED, _WRITTEN, 32),
         "gpu-80gb": InContext(3, 6, False, _SHOTS, 1500, 16, 400, 800, 12, _FLIPPED, _WRITTEN, 32),

@@ -1,8 +1,8 @@
 """`python -m course_utils course`: runs every notebook in order and says which claims hold on this machine."""
 
 import argparse
+import json
 import os
-import shutil
 import sys
 import tempfile
 from contextlib import contextmanager
@@ -128,8 +128,14 @@ def _run_one(path, options):
     )
     records.replace(results / "notebooks.json", outcome.row(), keys=("notebook",))
     if options.save and outcome.status == "ok":
-        shutil.copyfile(executed, path)
+        _copy_to_commit(executed, path)
     return outcome
+
+
+def _copy_to_commit(executed, path):
+    """Take over the outputs, without the name of the temporary folder that they were made in."""
+    folder = json.dumps(str(Path(os.environ["COURSE_RUNS"]).parent))[1:-1]
+    path.write_text(executed.read_text(encoding="utf-8").replace(folder, "(temporary)"), encoding="utf-8")
 
 
 def _progress(text, end="\n"):

@@ -64,7 +64,7 @@ def test_perplexity_accepts_the_solution(solution, capsys):
         (lambda p: math.exp(sum(p) / len(p)), "turn the sign"),
         (lambda p: math.exp(-sum(p)), "you gave 16, expected 2"),
         (lambda p: sum(math.exp(-x) for x in p) / len(p), "you gave 5, expected 4"),
-        (lambda p: -sum(p) / len(p), "then take exp"),
+        (lambda p: -sum(p) / len(p), "turn the sign, then exp"),
         (lambda p: 2 ** (-sum(p) / len(p)), "expected 2"),
         (lambda p: 1 / (sum(math.exp(x) for x in p) / len(p)), "expected 4"),
         (lambda p: 1 / 0, "raised ZeroDivisionError"),
