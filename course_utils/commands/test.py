@@ -1,0 +1,117 @@
+"""`python -m course_utils test`: unit tests, then nbval on every notebook, offline, with nothing left from before."""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from course_utils.commands import course
+
+ROOT = Path(__file__).resolve().parents[2]
+GUARD = ROOT / "tests" / "guard"
+CELL_SECONDS = 600  # a cell that takes longer hangs
+NOTHING_COLLECTED = 5  # pytest's exit status
+PYTEST = (sys.executable, "-m", "pytest")
+# nbval interrupts a slow cell and shows where it was; pytest's own limit would kill everything before that
+NBVAL = (*PYTEST, "--nbval", "--nbval-current-env", f"--nbval-cell-timeout={CELL_SECONDS}", "--timeout=0")
+
+
+def main(argv=None):
+    """Run all tests, or the part asked for.
+
+    Returns:
+        The exit status: 0, or the highest that a part gave; 1 as well when anything tried to reach the network.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m course_utils test",
+        description=main.__doc__.split("\n")[0],
+        epilog="Anything else goes to pytest and leaves the notebooks out, as: -k claims, or tests/test_offline.py",
+    )
+    parser.add_argument("--notebooks", metavar='"00 05"', help="nbval on these notebooks only, without the unit tests")
+    options, passed_on = parser.parse_known_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            parts = _parts(options.notebooks, passed_on, Path(folder))
+        except ValueError as error:
+            print(error, file=sys.stderr)
+            return 2
+        status = max(_timed(parts), default=0)
+        return status or refusals(Path(folder) / "refused.log")
+
+
+def environment(folder):
+    """Variables for a test run: `course.isolated`, the socket guard in each Python below, and no way round it.
+
+    Args:
+        folder: an empty folder, for runs, results and the guard's log.
+    """
+    dead_end = "http://127.0.0.1:9"  # nothing listens there; stops programs that are not Python, as git or curl
+    inherited = os.environ.get("PYTHONPATH")
+    return {
+        **os.environ,
+        **course.isolated(folder),
+        **dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), dead_end),
+        **dict.fromkeys(("no_proxy", "NO_PROXY"), "localhost,127.0.0.1,::1"),
+        "COURSE_GUARD_LOG": str(Path(folder) / "refused.log"),
+        "PYTHONPATH": os.pathsep.join([str(GUARD), str(ROOT), *([inherited] if inherited else [])]),
+        "PYTHONHASHSEED": "0",
+        "MPLBACKEND": "agg",
+    }
+
+
+def _parts(notebooks, passed_on, folder):
+    """(name, command, environment) of each part, in the order of running."""
+    variables = environment(folder)
+    parts = []
+    if notebooks is None:
+        targets = passed_on or ["tests"]
+        unit = {**variables, "COURSE_RUNS": str(folder / "unit-runs"), "COURSE_RESULTS": str(folder / "unit-results")}
+        parts.append(("unit tests", [*PYTEST, "--durations=10", *targets], unit))
+        if passed_on:
+            return parts
+    # MPLBACKEND is for the unit tests: in a kernel it would keep plots out of the notebook
+    in_kernel = {name: value for name, value in variables.items() if name != "MPLBACKEND"}
+    nbval = [*NBVAL, "--maxfail=10", "--durations=5", "--durations-min=1"]
+    for path in _notebooks(notebooks):
+        parts.append((path.stem, [*nbval, str(path)], {**in_kernel, "COURSE_NOTEBOOK": path.stem}))
+    return parts
+
+
+def _notebooks(wanted):
+    if wanted is None and not list(course.NOTEBOOKS.glob("*.ipynb")):
+        return []
+    return course.select(wanted or "")
+
+
+def _timed(parts):
+    """Run the parts; print how long each took; yield each exit status."""
+    lines = []
+    for position, (name, command, variables) in enumerate(parts, 1):
+        print(f"== {position}/{len(parts)} {name}", flush=True)
+        started = time.perf_counter()
+        try:
+            status = subprocess.run(command, cwd=ROOT, env=variables).returncode
+        except KeyboardInterrupt:
+            status = 130
+        status = abs(status) if status != NOTHING_COLLECTED or name == "unit tests" else 0
+        word = "ok" if status == 0 else f"status {status}"
+        lines.append(f"{name:<32} {time.perf_counter() - started:7.1f} s  {word}")
+        yield status
+        if status == 130:
+            break
+    print("\n" + "\n".join(lines), flush=True)
+
+
+def refusals(log):
+    """1, with the list printed, when the guard refused anything; a library may have swallowed the error itself."""
+    if not log.exists():
+        return 0
+    print("The guard refused connections. Some code tried to leave this machine:\n" + log.read_text(), flush=True)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,228 @@
+"""The base model: Gemma 3 270M, which the course brings along, or the one that COURSE_MODEL names.
+
+The pinned GGUF file is converted once, into home/models/, and loads in about a second from then on. A model from the
+Hugging Face hub, or from a folder, takes its place when COURSE_MODEL is set.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+from course_utils import assets, files, runtime
+from course_utils.files import AssetError
+
+FORMAT = 1  # raise it when `convert` writes something else, so that an older converted copy is not taken
+CONVERTED_SIZE = 570_000_000  # bytes, rounded up
+MANIFEST = "manifest.json"
+
+
+class ModelError(AssetError):
+    """The model that COURSE_MODEL names cannot be loaded."""
+
+
+def folder():
+    """Where the converted model lies, or will lie."""
+    return runtime.home() / "models" / f"gemma-3-270m-{assets.ASSETS['base-model'].key}-{FORMAT}"
+
+
+def is_prepared(target=None):
+    """True when the converted model is there, each file with the size that its manifest gives."""
+    target = target or folder()
+    try:
+        manifest = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
+        return all((target / name).stat().st_size == entry["size"] for name, entry in manifest.items())
+    except (OSError, ValueError):
+        return False
+
+
+def verify(target=None):
+    """Read the converted model again and compare it with its manifest.
+
+    Raises:
+        AssetError: it is missing, or a file has changed; the message gives the command that repairs it.
+    """
+    target = target or folder()
+    remedy = f"Remove that folder and run: {assets.FETCH}"
+    if not (target / MANIFEST).is_file():
+        raise AssetError(f"The converted base model is not in {target}.\nMake it with: {assets.FETCH}")
+    manifest = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
+    for name, entry in manifest.items():
+        if not (target / name).is_file() or files.sha256(target / name) != entry["sha256"]:
+            raise AssetError(f"{name} of the converted base model in {target} is missing or has changed.\n{remedy}")
+
+
+def prepare(report=print):
+    """Convert the pinned model once. Two processes at once do no harm; the second waits and finds it done.
+
+    Args:
+        report: called with each progress line.
+
+    Returns:
+        The folder, which `from_pretrained` takes.
+
+    Raises:
+        AssetMissing: the pinned file has not been fetched.
+        AssetError: no room on the disk, or the folder cannot be written.
+    """
+    target = folder()
+    if is_prepared(target):
+        return target
+    source = assets.path("base-model")
+    purpose = "Converting the base model"
+    with files.explained(purpose, target.parent), files.locked(target.parent, report):
+        if is_prepared(target):
+            return target
+        files.remove_leftovers(target.parent)
+        files.require_space(target.parent, CONVERTED_SIZE, purpose)
+        report("base-model: converting it once to safetensors, about 10 seconds")
+        with files.temporary_sibling(target) as temporary:
+            from course_utils.models import convert
+
+            convert.write(source / "gemma-3-270m.gguf", temporary)
+            for terms in ("GEMMA_TERMS.html", "NOTICE.md"):  # Gemma's terms ask that they travel with the model
+                shutil.copyfile(source / terms, temporary / terms)
+            _write_manifest(temporary)
+        report(f"base-model: converted, in {target}")
+    return target
+
+
+def _write_manifest(target):
+    entries = {
+        path.name: {"size": path.stat().st_size, "sha256": files.sha256(path)} for path in sorted(target.iterdir())
+    }
+    (target / MANIFEST).write_text(json.dumps(entries, indent=2), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _without_progress_bars():
+    """transformers draws a bar for the weights, even for a second's work; a notebook's output is better without."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def load_base(*, dtype=None, device=None, trainable=False):
+    """The base model and its tokenizer, ready to use.
+
+    Args:
+        dtype: torch.dtype of the weights; `runtime.current().dtype` when None.
+        device: where they go; `runtime.current().device` when None.
+        trainable: False freezes every weight, as adapters and measurements want it; True lets all of them learn.
+
+    Returns:
+        (model, tokenizer): a transformers causal language model in eval mode; a fast tokenizer that puts <bos> in
+        front, pads on the right and knows Gemma's turns as its chat template.
+
+    Raises:
+        AssetMissing: the course's own model has not been fetched.
+        ModelError: COURSE_MODEL names what is missing, gated or out of reach.
+    """
+    run = runtime.current()
+    asked = os.environ.get("COURSE_MODEL", "").strip()
+    source, name = (_asked_source(asked), asked) if asked else (prepare(), "Gemma 3 270M (pre-trained, Q4_K_M)")
+    from transformers import AutoModelForCausalLM
+
+    settings = {"dtype": dtype or run.dtype, "attn_implementation": run.attention}
+    with _explained(asked) if asked else contextlib.nullcontext(), _without_progress_bars():
+        tokenizer = _load_tokenizer(source, own=not asked)
+        model = AutoModelForCausalLM.from_pretrained(source, **settings)
+    model = model.to(device or run.device).eval().requires_grad_(trainable)
+    print(f"model     {name}, {sum(p.numel() for p in model.parameters()):,} parameters")
+    return model, tokenizer
+
+
+def _load_tokenizer(source, *, own):
+    """The tokenizer with what the course relies on: a pad token, right padding, a chat template if it has turns."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    if own:  # straight from its file: transformers would parse the 33 MB a second time, in Python
+        settings = json.loads((source / "tokenizer_config.json").read_text(encoding="utf-8"))
+        settings.pop("tokenizer_class")
+        return PreTrainedTokenizerFast(tokenizer_file=str(source / "tokenizer.json"), **settings)
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    tokenizer.padding_side = "right"
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.chat_template is None and "<start_of_turn>" in tokenizer.get_vocab():
+        from course_utils.models import convert
+
+        tokenizer.chat_template = convert.CHAT_TEMPLATE
+    return tokenizer
+
+
+def _asked_source(asked):
+    """A folder as an absolute path, or the hub id as it is."""
+    if runtime.is_hub_id(asked):
+        return asked
+    path = Path(asked).expanduser().absolute()
+    if not path.is_dir():
+        raise ModelError(
+            f"COURSE_MODEL is {asked!r}, and there is no folder {path}.\n"
+            "Give an existing folder, or a hub id such as google/gemma-3-270m, or unset COURSE_MODEL for the model "
+            "that the course brings along."
+        )
+    if not (path / "config.json").is_file():
+        held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
+        raise ModelError(
+            f"COURSE_MODEL leads to {path}, which has no config.json (it holds {held}).\n"
+            "Give the folder that save_pretrained wrote: config.json, model.safetensors, tokenizer.json side by side."
+        )
+    return path
+
+
+# Error of the hub, found anywhere in the chain of causes → (what came, what to do). The first that matches is taken.
+_HUB = (
+    (
+        ("GatedRepoError", "gated repo"),
+        "The hub gives {asked} only to those who accepted its licence.",
+        "Open https://huggingface.co/{asked}, accept it, then log in once with `hf auth login`.",
+    ),
+    (
+        ("OfflineModeIsEnabled", "offline mode"),
+        "{asked} is not on this machine, and the hub is switched off.",
+        "Unset COURSE_OFFLINE and HF_HUB_OFFLINE, then restart the kernel.",
+    ),
+    (
+        ("RepositoryNotFoundError", "is not a valid model identifier"),
+        "The hub has no model {asked} that you may see.",
+        "Check the spelling (owner/name); a private model needs `hf auth login`.",
+    ),
+    (
+        ("LocalEntryNotFoundError", "ConnectError", "ConnectionError", "Timeout", "couldn't connect"),
+        "The hub cannot be reached, and {asked} is not on this machine.",
+        "Connect to the network and run it again; once loaded, it stays on this machine.",
+    ),
+)
+
+
+@contextlib.contextmanager
+def _explained(asked):
+    """Turn what the hub or a folder's files raise inside the block into one ModelError."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise _explain(asked, error) from error
+
+
+def _explain(asked, error):
+    said, cause = "", error
+    while cause is not None:
+        said += "".join(f"{kind.__name__} " for kind in type(cause).__mro__) + f"{cause}\n"
+        cause = cause.__cause__ or cause.__context__
+    ours = "or unset COURSE_MODEL for the model that the course brings along."
+    for signs, came, fix in _HUB if runtime.is_hub_id(asked) else ():
+        if any(sign in said for sign in signs):
+            return ModelError(f"{came} {fix}\nYou can also give a folder, ".format(asked=asked) + ours)
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return ModelError(
+        f"COURSE_MODEL={asked} does not load as a causal language model: {first}\n"
+        f"Expected config.json, weights in safetensors and a tokenizer. Complete it, {ours}"
+    )

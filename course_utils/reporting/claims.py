@@ -1,0 +1,196 @@
+"""Claims with a threshold that is written down before the run and cannot move after it.
+
+    claims.expect("icl-few-shot", statement="examples in the prompt raise accuracy", baseline="calibrated zero-shot",
+                  kind="required", at_least=0.0)
+    …the run…
+    claims.check("icl-few-shot", measured=0.10, interval=(0.06, 0.14), n=400)
+
+Both print exactly one line, without measured digits, so that it is the same on every machine where the verdict is.
+The numbers go to `results/claims.json`. A `required` claim gates `make course`; an `observed` one reports.
+"""
+
+import math
+import os
+from pathlib import Path
+
+from course_utils import runtime
+from course_utils.reporting import records
+
+KINDS = ("required", "observed")
+UNCHECKED = "unchecked"
+_checked = {}  # (notebook, id) → (direction, threshold) that this process has already measured against
+
+
+def notebook_name():
+    """The notebook that runs now: as the course runner says, else as Jupyter or VS Code says, else "interactive"."""
+    name = os.environ.get("COURSE_NOTEBOOK") or os.environ.get("JPY_SESSION_NAME")
+    if not name:
+        try:
+            name = get_ipython().user_ns.get("__vsc_ipynb_file__")  # IPython puts get_ipython among the builtins
+        except NameError:
+            name = None
+    return Path(name).stem if name else "interactive"
+
+
+def path():
+    """Where the claims are kept."""
+    return runtime.results() / "claims.json"
+
+
+def expect(id, *, statement, baseline, kind, at_least=None, at_most=None):
+    """Write a claim down before the run; `check` measures it later.
+
+    Args:
+        id: the claim's fixed name, as `icl-few-shot`.
+        statement: what is claimed, in one sentence without a full stop.
+        baseline: the strongest cheap alternative that it is compared with.
+        kind: "required" (gates `make course`) or "observed" (reported, whatever comes out).
+        at_least, at_most: the threshold; exactly one of the two.
+
+    Raises:
+        ValueError: no threshold or two, an unknown kind, or a threshold that moves after its check.
+    """
+    direction, threshold = _threshold(id, at_least, at_most)
+    if kind not in KINDS:
+        raise ValueError(f"Claim {id!r} has kind {kind!r}; expected 'required' or 'observed'.")
+    notebook = notebook_name()
+    _refuse_moved(id, _checked.get((notebook, id)), (direction, threshold))
+    terms = {"kind": kind, "statement": statement, "baseline": baseline, "direction": direction}
+    record = _blank(id, notebook, threshold=threshold, **terms)
+    records.replace(path(), record)
+    print(f"written down before the run: {id} ({kind}): {_terms(record)}")
+
+
+def check(
+    id,
+    *,
+    measured,
+    interval=None,
+    n=None,
+    at_least=None,
+    at_most=None,
+    kind=None,
+    baseline=None,
+    statement=None,
+):
+    """Compare a measurement with the claim as it was written down, print the verdict, keep the numbers.
+
+    Args:
+        measured: the number; `interval`: its (low, high), or None when the measurement is exact; `n`: how many items.
+        at_least, at_most, kind, baseline, statement: may repeat what `expect` said, never change it. A claim that
+            was not expected needs all of them here.
+
+    Returns:
+        "holds", "fails", or "undecided" when the interval has the threshold inside.
+
+    Raises:
+        ValueError: the threshold moved, the claim is not known and not complete, or a number is not finite.
+    """
+    notebook = notebook_name()
+    said = {"kind": kind, "baseline": baseline, "statement": statement}
+    if (at_least, at_most) != (None, None):
+        said["direction"], said["threshold"] = _threshold(id, at_least, at_most)
+    record = _agreed(id, notebook, {name: value for name, value in said.items() if value is not None})
+    record.update(measured=_finite(id, "measured", measured), n=None if n is None else int(n))
+    record["interval"] = None if interval is None else _interval(id, interval)
+    record["verdict"] = verdict(record["measured"], record["interval"], record["direction"], record["threshold"])
+    record["holds"] = record["verdict"] == "holds"
+    records.replace(path(), record)
+    _checked[notebook, id] = (record["direction"], record["threshold"])
+    print(f"{record['verdict']}: {id} ({record['kind']}): {_terms(record)}")
+    return record["verdict"]
+
+
+def verdict(measured, interval, direction, threshold):
+    """ "holds", "fails" or "undecided" of a measurement, the interval's two ends on the same side or not."""
+    low, high = interval or (measured, measured)
+    if direction == "at_most":
+        low, high, threshold = -high, -low, -threshold
+    if low >= threshold:
+        return "holds"
+    return "fails" if high < threshold else "undecided"
+
+
+def broken(notebooks):
+    """The required claims of these notebooks that do not hold, with those that were never checked.
+
+    Args:
+        notebooks: names, as `05_in_context_learning`.
+    """
+    kept = [record for record in records.read(path()) if record["notebook"] in notebooks]
+    return [record for record in kept if record["kind"] == "required" and not record["holds"]]
+
+
+def forget(notebook):
+    """Drop a notebook's records, so that a new run cannot pass on the results of an old one."""
+    records.update(path(), lambda kept: [record for record in kept if record["notebook"] != notebook])
+
+
+def _blank(id, notebook, *, kind, statement, baseline, direction, threshold):
+    return {
+        "id": id, "notebook": notebook, "kind": kind, "statement": statement, "baseline": baseline, "measured": None,
+        "threshold": threshold, "direction": direction, "interval": None, "n": None, "verdict": UNCHECKED,
+        "holds": False,
+    }  # fmt: skip
+
+
+def _terms(record):
+    sign = {"at_least": "at least", "at_most": "at most"}[record["direction"]]
+    return f"{record['statement']}; {sign} {record['threshold']:g}, against {record['baseline']}"
+
+
+def _threshold(id, at_least, at_most):
+    if (at_least is None) == (at_most is None):
+        raise ValueError(f"Claim {id!r} needs one threshold, at_least=… or at_most=…; got {at_least=}, {at_most=}.")
+    if at_least is not None:
+        return "at_least", _finite(id, "at_least", at_least)
+    return "at_most", _finite(id, "at_most", at_most)
+
+
+def _finite(id, name, value):
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"Claim {id!r}: {name} is {number}, expected a finite number. Is it the mean of no items?")
+    return number
+
+
+def _interval(id, interval):
+    low, high = (_finite(id, "interval", end) for end in interval)
+    if low > high:
+        raise ValueError(f"Claim {id!r}: the interval ({low:g}, {high:g}) runs backwards; expected (low, high).")
+    return [low, high]
+
+
+def _agreed(id, notebook, said):
+    """The record to fill: as expected, after refusing what `check` says otherwise; or made of what check says alone."""
+    known = [record for record in records.read(path()) if (record["notebook"], record["id"]) == (notebook, id)]
+    if not known:
+        missing = [name for name in ("kind", "statement", "baseline", "threshold") if name not in said]
+        if missing:
+            raise ValueError(
+                f"Claim {id!r} was not written down before the run, and check leaves out {', '.join(missing)}.\n"
+                "Run the cell with claims.expect(…) near the top of the notebook first."
+            )
+        return _blank(id, notebook, **said)
+    expected = known[0]
+    _refuse_moved(
+        id,
+        (expected["direction"], expected["threshold"]),
+        (said.get("direction", expected["direction"]), said.get("threshold", expected["threshold"])),
+    )
+    for name in ("kind", "baseline", "statement"):
+        if name in said and said[name] != expected[name]:
+            raise ValueError(
+                f"Claim {id!r}: check says {name} {said[name]!r}; before the run it was {expected[name]!r}.\n"
+                "Leave it out of check, or correct claims.expect and restart the notebook."
+            )
+    return expected
+
+
+def _refuse_moved(id, before, now):
+    if before is not None and before != now:
+        raise ValueError(
+            f"The threshold of claim {id!r} moved after the run: {before[0]} {before[1]:g} was written down, "
+            f"now it is {now[0]} {now[1]:g}.\nA threshold chosen after the result proves nothing. "
+            "Restore it, or restart the notebook and run it from the top with the new one."
+        )

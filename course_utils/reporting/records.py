@@ -1,0 +1,64 @@
+"""Small lists of results kept as JSON: read, or changed under a lock and put in place by one rename."""
+
+import json
+import os
+from pathlib import Path
+
+from course_utils import files
+
+
+def read(path):
+    """The records of a file, a list of dicts; no file means no records.
+
+    Raises:
+        ValueError: the file is not a JSON list. Says which file, and that deleting it starts a new one.
+    """
+    path = Path(path)
+    if not path.exists():
+        return []
+    try:
+        records, problem = json.loads(path.read_text(encoding="utf-8")), "it holds something else"
+    except ValueError as error:  # no JSON, or no text
+        records, problem = None, str(error)
+    if not isinstance(records, list):
+        raise ValueError(
+            f"Expected a JSON list in {path}: {problem}.\n"
+            "Was it edited by hand, or copied only in part? Delete the file and run again; a new one is written."
+        )
+    return records
+
+
+def write(path, records):
+    """Put the records into the file. A reader, or a process killed meanwhile, meets the old list or the new one."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    # NaN is no JSON: a measurement must be a number or null, so that any reader of the file can parse it
+    beside.write_text(json.dumps(records, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    files.sync(beside)
+    os.replace(beside, path)
+
+
+def update(path, change):
+    """Replace the file's records by change(records); two processes at once lose nothing of each other's.
+
+    Returns:
+        The new records.
+    """
+    path = Path(path)
+    with files.locked(path.parent, report=lambda line: None):
+        records = change(read(path))
+        write(path, records)
+    return records
+
+
+def replace(path, record, *, keys=("notebook", "id")):
+    """Store a record in the place of the one with the same keys, or at the end."""
+
+    def change(records):
+        same = [all(old.get(key) == record[key] for key in keys) for old in records]
+        if not any(same):
+            return [*records, record]
+        return [record if hit else old for old, hit in zip(records, same, strict=True)]
+
+    return update(path, change)

@@ -1,0 +1,164 @@
+"""A threshold stands before the run, the verdict follows from it, and the printed line holds no measured digits."""
+
+import json
+import os
+
+import pytest
+
+from course_utils.reporting import claims
+
+GAIN = {"statement": "examples raise accuracy", "baseline": "calibrated zero-shot", "kind": "required"}
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch):
+    monkeypatch.setattr(claims, "_checked", {})
+
+
+def stored():
+    return json.loads(claims.path().read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("measured", "interval", "limits", "expected"),
+    [
+        (0.10, (0.05, 0.15), {"at_least": 0.0}, "holds"),
+        (0.10, (-0.01, 0.21), {"at_least": 0.0}, "undecided"),
+        (-0.10, (-0.2, -0.01), {"at_least": 0.0}, "fails"),
+        (0.10, (0.0, 0.2), {"at_least": 0.0}, "holds"),
+        (0.10, (-0.2, 0.0), {"at_least": 0.0}, "undecided"),
+        (0.00, None, {"at_least": 0.0}, "holds"),
+        (-1e-9, None, {"at_least": 0.0}, "fails"),
+        (0.14, (0.13, 0.15), {"at_most": 0.2}, "holds"),
+        (0.19, (0.13, 0.25), {"at_most": 0.2}, "undecided"),
+        (0.30, (0.21, 0.35), {"at_most": 0.2}, "fails"),
+        (0.20, None, {"at_most": 0.2}, "holds"),
+        (0.21, None, {"at_most": 0.2}, "fails"),
+    ],
+)
+def test_verdicts(measured, interval, limits, expected):
+    claims.expect("c", **GAIN, **limits)
+    assert claims.check("c", measured=measured, interval=interval) == expected
+    assert stored()[0]["holds"] is (expected == "holds")
+
+
+def test_each_prints_one_line_without_measured_digits(capsys):
+    claims.expect("icl-few-shot", **GAIN, at_least=0.02)
+    claims.check("icl-few-shot", measured=0.123456, interval=(0.1, 0.15), n=400)
+    assert capsys.readouterr().out.splitlines() == [
+        "written down before the run: icl-few-shot (required): "
+        "examples raise accuracy; at least 0.02, against calibrated zero-shot",
+        "holds: icl-few-shot (required): examples raise accuracy; at least 0.02, against calibrated zero-shot",
+    ]
+
+
+def test_the_record_has_every_field_and_replaces_its_predecessor(monkeypatch):
+    monkeypatch.setenv("COURSE_NOTEBOOK", "05_in_context_learning")
+    claims.expect("c", **GAIN, at_least=0)
+    assert stored()[0]["verdict"] == "unchecked" and stored()[0]["holds"] is False
+    claims.check("c", measured=0.1, interval=(0.05, 0.15), n=400)
+    claims.check("c", measured=0.2, interval=(0.15, 0.25), n=400, kind="required", at_least=0)
+    assert stored() == [
+        {
+            "id": "c",
+            "notebook": "05_in_context_learning",
+            "kind": "required",
+            "statement": "examples raise accuracy",
+            "baseline": "calibrated zero-shot",
+            "measured": 0.2,
+            "threshold": 0.0,
+            "direction": "at_least",
+            "interval": [0.15, 0.25],
+            "n": 400,
+            "verdict": "holds",
+            "holds": True,
+        }
+    ]
+
+
+def test_the_same_id_in_two_notebooks_is_two_records(monkeypatch):
+    for name in ("05_a", "06_b"):
+        monkeypatch.setenv("COURSE_NOTEBOOK", name)
+        claims.expect("c", **GAIN, at_least=0)
+    assert [record["notebook"] for record in stored()] == ["05_a", "06_b"]
+    claims.forget("05_a")
+    assert [record["notebook"] for record in stored()] == ["06_b"]
+
+
+def test_a_threshold_cannot_move_in_check():
+    claims.expect("c", **GAIN, at_least=0.05)
+    for moved in ({"at_least": 0.01}, {"at_most": 0.05}):
+        with pytest.raises(ValueError, match=r"moved after the run: at_least 0\.05 was written down"):
+            claims.check("c", measured=0.02, **moved)
+    assert stored()[0]["verdict"] == "unchecked"
+
+
+def test_a_threshold_cannot_move_by_expecting_again_after_the_check():
+    claims.expect("c", **GAIN, at_least=0.05)
+    claims.expect("c", **GAIN, at_least=0.04)  # nothing measured yet: a correction
+    claims.check("c", measured=0.02)
+    with pytest.raises(ValueError, match="restart the notebook"):
+        claims.expect("c", **GAIN, at_least=0.01)
+    claims.expect("c", **GAIN, at_least=0.04)
+
+
+@pytest.mark.parametrize("name", ["kind", "baseline", "statement"])
+def test_check_cannot_say_otherwise(name):
+    claims.expect("c", **GAIN, at_least=0)
+    with pytest.raises(ValueError, match=f"check says {name} 'observed'"):
+        claims.check("c", measured=1, **{name: "observed"})
+
+
+def test_a_claim_that_was_never_written_down_needs_all_its_terms():
+    with pytest.raises(ValueError, match="leaves out kind, statement, baseline, threshold"):
+        claims.check("c", measured=1)
+    assert claims.check("c", measured=1, at_least=0, **GAIN) == "holds"
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [({}, "needs one threshold"), ({"at_least": 0, "at_most": 1}, "needs one"), ({"at_least": float("nan")}, "finite")],
+)
+def test_expect_refuses_an_unclear_threshold(limits, message):
+    with pytest.raises(ValueError, match=message):
+        claims.expect("c", **GAIN, **limits)
+
+
+def test_expect_refuses_an_unknown_kind():
+    with pytest.raises(ValueError, match="'optional'; expected 'required' or 'observed'"):
+        claims.expect("c", statement="s", baseline="b", kind="optional", at_least=0)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"measured": float("nan")}, "measured is nan"),
+        ({"measured": 1, "interval": (0, float("inf"))}, "interval is inf"),
+        ({"measured": 1, "interval": (2, 0)}, "runs backwards"),
+    ],
+)
+def test_check_refuses_numbers_that_mean_nothing(numbers, message):
+    claims.expect("c", **GAIN, at_least=0)
+    with pytest.raises(ValueError, match=message):
+        claims.check("c", **numbers)
+
+
+def test_broken_lists_required_claims_that_are_not_shown_to_hold(monkeypatch):
+    monkeypatch.setenv("COURSE_NOTEBOOK", "05_a")
+    for id in ("good", "bad", "unsure", "never"):
+        claims.expect(id, **GAIN, at_least=0)
+    claims.expect("seen", **{**GAIN, "kind": "observed"}, at_least=0)
+    claims.check("good", measured=1)
+    claims.check("bad", measured=-1)
+    claims.check("unsure", measured=1, interval=(-1, 3))
+    claims.check("seen", measured=-1)
+    assert [record["id"] for record in claims.broken({"05_a"})] == ["bad", "unsure", "never"]
+    assert claims.broken({"06_b"}) == []
+
+
+def test_the_notebook_is_named_by_the_runner_then_by_jupyter(monkeypatch):
+    assert claims.notebook_name() == "interactive"
+    monkeypatch.setenv("JPY_SESSION_NAME", os.path.join("somewhere", "05_in_context_learning.ipynb"))
+    assert claims.notebook_name() == "05_in_context_learning"
+    monkeypatch.setenv("COURSE_NOTEBOOK", "00_start_here")
+    assert claims.notebook_name() == "00_start_here"

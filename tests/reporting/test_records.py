@@ -1,0 +1,56 @@
+"""The files of results survive two writers, a reader at any moment, and a hand that edits them."""
+
+import json
+import multiprocessing
+
+import pytest
+
+from course_utils.reporting import records
+
+
+def test_no_file_means_no_records(tmp_path):
+    assert records.read(tmp_path / "none.json") == []
+
+
+def test_replace_keeps_the_place_and_the_others(tmp_path):
+    path = tmp_path / "deep" / "list.json"
+    for id, value in (("a", 1), ("b", 2), ("a", 3)):
+        records.replace(path, {"notebook": "n", "id": id, "value": value})
+    records.replace(path, {"notebook": "other", "id": "a", "value": 4})
+    assert [(r["notebook"], r["id"], r["value"]) for r in records.read(path)] == [
+        ("n", "a", 3),
+        ("n", "b", 2),
+        ("other", "a", 4),
+    ]
+
+
+@pytest.mark.parametrize("text", ['[{"id": 1}', '{"id": 1}', "\xff\xfe"])
+def test_a_damaged_file_is_named_with_the_fix(tmp_path, text):
+    path = tmp_path / "claims.json"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(ValueError, match=r"Expected a JSON list in .*claims\.json(?s:.*)Delete the file"):
+        records.read(path)
+
+
+def test_a_write_that_fails_leaves_the_old_list(tmp_path):
+    path = tmp_path / "claims.json"
+    records.write(path, [{"id": "a"}])
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        records.write(path, [{"measured": float("nan")}])
+    assert json.loads(path.read_text()) == [{"id": "a"}]
+
+
+def _add(path, name, count):
+    for number in range(count):
+        records.replace(path, {"notebook": name, "id": number})
+
+
+def test_two_processes_lose_nothing_of_each_other(tmp_path):
+    path, context = tmp_path / "claims.json", multiprocessing.get_context("spawn")
+    both = [context.Process(target=_add, args=(path, name, 40)) for name in ("one", "two")]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
+    assert len(records.read(path)) == 80
