@@ -8,10 +8,8 @@ Loading verifies every byte first. A damaged checkpoint is set aside with one li
 Tensors are safetensors and the rest is JSON: nothing is unpickled, so a checkpoint cannot run code.
 """
 
-import errno
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+
+from course_utils import files
 
 KEEP = 2
 MANIFEST = "manifest.json"
@@ -77,7 +77,7 @@ def save(folder, step, *, tensors, documents, texts=None, keep=KEEP):
         if target.exists():  # the same step again, after a damaged copy was found or a kill came before the pruning
             shutil.rmtree(target)
         unfinished.rename(target)
-        _sync(folder)
+        files.sync(folder)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise _write_error(error, folder, step, tensors) from error
@@ -114,7 +114,7 @@ def find_fault(path):
     for name, written in json.loads(manifest).items():
         try:
             size = (path / name).stat().st_size
-            digest = _digest(path / name)
+            digest = files.sha256(path / name)
         except OSError:
             return f"{name} is missing"
         if size != written["bytes"]:
@@ -145,40 +145,18 @@ def _write_files(folder, tensors, documents, texts):
         (folder / name).write_bytes(content.encode("utf-8"))
     manifest = {}
     for path in sorted(folder.iterdir()):
-        _sync(path)
-        manifest[path.name] = {"bytes": path.stat().st_size, "sha256": _digest(path)}
+        files.sync(path)
+        manifest[path.name] = {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
     written = to_json(manifest).encode("utf-8")
     (folder / MANIFEST).write_bytes(written)
-    _sync(folder / MANIFEST)
-    _sync(folder)
+    files.sync(folder / MANIFEST)
+    files.sync(folder)
     return hashlib.sha256(written).hexdigest()
 
 
 def to_json(value):
     """JSON with sorted keys: equal values give equal bytes. Floats keep every digit."""
     return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
-
-
-def _digest(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path):
-    """Ask the system to put a file or a folder's entries on the disk itself."""
-    try:
-        # Windows syncs a file only through a descriptor that may write, and has none for folders
-        handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
-    except PermissionError:
-        return
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        # mounted drives refuse to sync folders; the verification on load covers them
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
-            raise
-    finally:
-        os.close(handle)
 
 
 def _listed(folder):
@@ -207,7 +185,7 @@ def _prune(folder, keep):
 
 def _write_error(error, folder, step, tensors):
     """The error for a failed write: what was needed, what is there, what is kept, what to do."""
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "os error 28" in str(error)
+    full = getattr(error, "errno", None) in files.DISK_FULL or "os error 28" in str(error)
     needed = sum(value.numel() * value.element_size() for named in tensors.values() for value in named.values())
     kept = steps(folder)
     remains = f"The checkpoint of step {kept[0]} is whole and kept." if kept else "There is no earlier checkpoint."
@@ -215,9 +193,9 @@ def _write_error(error, folder, step, tensors):
         return CheckpointError(f"The checkpoint of step {step} could not be written to {folder}: {error}. {remains}")
     free = shutil.disk_usage(folder).free
     return CheckpointError(
-        f"The disk is full: the checkpoint of step {step} needs {needed / 1e6:,.1f} MB, {free / 1e6:,.1f} MB are free "
-        f"in {folder}. {remains}\nFree some space or set COURSE_HOME to a larger disk, then run the same again: "
-        "it goes on from there."
+        f"The disk is full: the checkpoint of step {step} needs {files.human_size(needed)}, "
+        f"{files.human_size(free)} is free in {folder}. {remains}\n"
+        "Free some space, then run the same again: it goes on from there. COURSE_RUNS names a folder on another disk."
     )
 
 

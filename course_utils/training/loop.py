@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 
+from course_utils import runtime
 from course_utils.training import batching, checkpoint, faults, parallel, preflight, resume, state
 from course_utils.training.monitor import Monitor
 from course_utils.training.schedule import learning_rate
@@ -67,10 +68,7 @@ def train(module, rows, collate, recipe, output, *, run=None, evaluate=None, go_
         TrainingStopped: the loss or the gradient is not finite, or memory does not suffice.
         CheckpointError: the disk is full, or the folder holds a run of another recipe or other data.
     """
-    if run is None:
-        from course_utils import runtime
-
-        run = runtime.current()
+    run = run or runtime.current()
     random_state, was_training = state.random_state(), module.training
     trainer = Trainer(module, rows, collate, recipe, Path(output), run, evaluate, say)
     try:
