@@ -90,6 +90,8 @@ def wrap(module, recipe, world):
     if recipe.method != "full":
         device = next(module.parameters()).device
         return DistributedDataParallel(module, device_ids=[device.index] if device.type == "cuda" else None)
+    for weight in module.parameters():  # DDP does this itself
+        dist.broadcast(weight.data, src=0)
     for layer in repeated_layers(module):
         fully_shard(layer)
     return fully_shard(module)
@@ -139,10 +141,12 @@ def launch(arguments, *, processes, output, threads=None, say=print):
     run = subprocess.Popen(
         [*command, *arguments], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    tail = deque(maxlen=15)
+    tail, over = deque(maxlen=15), False
     for line in run.stdout:
-        tail.append(line)
-        say(line.rstrip())
+        over = over or "failed (exitcode" in line  # from here on torchrun reports about itself
+        if not over:
+            tail.append(line)
+            say(line.rstrip())
     if run.wait() or not result.is_file():
         last = "".join(tail)
         raise RuntimeError(
