@@ -1,4 +1,3 @@
-import dataclasses
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -75,10 +74,6 @@ def test_other_data_weights_threads_and_number_formats_are_another_stage(run, ro
     monkeypatch.setattr(stages, "code_fingerprint", lambda: "other")
     keys.append(stages.stage_key(SmallLoss(), rows, SmallCollator(), RECIPE, run))
     assert len(set(keys)) == 6
-
-
-def test_every_field_of_the_recipe_is_in_the_key():
-    assert {field.name for field in dataclasses.fields(TrainingRecipe)} == set(dataclasses.asdict(RECIPE))
 
 
 def test_the_starting_weights_are_drawn_from_the_recipes_seed(run, rows):
