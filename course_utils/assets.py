@@ -118,6 +118,12 @@ def states():
     ]
 
 
+def _same(source, copy):
+    """True when every file of the folder `source` is in `copy` with the same bytes."""
+    kept = [file.relative_to(source) for file in source.rglob("*") if file.is_file()]
+    return all((copy / name).is_file() and files.sha256(copy / name) == files.sha256(source / name) for name in kept)
+
+
 def export(folder, report=print):
     """Copy the assets, and the converted models, into a folder that a class reads as its COURSE_HOME.
 
@@ -138,7 +144,7 @@ def export(folder, report=print):
         files.require_space(target, needed, "The export")
         for source in sources:
             copy = target / source.relative_to(runtime.home())
-            if copy.exists():
+            if _same(source, copy):
                 report(f"{source.name}: already there")
                 continue
             with files.temporary_sibling(copy) as temporary:

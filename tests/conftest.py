@@ -29,3 +29,46 @@ def own_places(monkeypatch, tmp_path):
     monkeypatch.setenv("COURSE_RESULTS", str(tmp_path / "results"))
     monkeypatch.delenv("COURSE_NOTEBOOK", raising=False)
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+
+
+@pytest.fixture(scope="session")
+def tiny_gguf(tmp_path_factory):
+    """A GGUF file of a two-layer Gemma 3 with a readable vocabulary."""
+    import tiny
+
+    return tiny.write_gguf(tmp_path_factory.mktemp("gguf") / "tiny.gguf")
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tiny_gguf, tmp_path_factory):
+    """The same model converted, as `from_pretrained` takes it. Read only."""
+    from course_utils.models import convert
+
+    folder = tmp_path_factory.mktemp("tiny")
+    convert.write(tiny_gguf, folder)
+    return folder
+
+
+@pytest.fixture
+def tiny_model(tiny_folder):
+    """The tiny model in float32, in eval mode, of the test's own."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32).eval()
+
+
+@pytest.fixture
+def tiny_tokenizer(tiny_folder):
+    """The tokenizer of the tiny model."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(tiny_folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def two_threads():
+    """Pin torch's threads, also where torch was imported before the environment said so."""
+    import torch
+
+    torch.set_num_threads(2)

@@ -51,17 +51,18 @@ def _parser():
     return parser
 
 
-def select(wanted, folder=NOTEBOOKS):
+def select(wanted, folder=None):
     """The notebooks in the order of their numbers.
 
     Args:
         wanted: numbers or names with blanks or commas between them, as "00 05"; "" means all.
-        folder: where they are.
+        folder: where they are, by default the notebooks/ of this clone.
 
     Raises:
         ValueError: a name that fits none; lists those that there are.
     """
-    available = sorted(Path(folder).glob("*.ipynb"))
+    folder = Path(folder or NOTEBOOKS)
+    available = sorted(folder.glob("*.ipynb"))
     if not available:
         raise ValueError(f"There is no notebook in {folder}. Is the clone complete?")
     words = wanted.replace(",", " ").split()

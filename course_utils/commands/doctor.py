@@ -9,10 +9,13 @@ import contextlib
 import os
 import platform
 import shutil
+import sys
 from dataclasses import dataclass
+from importlib import metadata
 
 from course_utils import devices, machine, places, runtime
-from course_utils.commands import versions
+from course_utils.__main__ import NEWEST, OLDEST
+from course_utils.commands import requirements
 
 STATES = ("OK", "WARN", "FAIL")
 FREE_MEMORY = (2.5, 6)  # GiB: the base model trains in about 4, the largest notebooks in about 6
@@ -73,28 +76,33 @@ def _install(package, bounds=""):
     return f'python -m pip install "{package}{bounds}"'
 
 
-def _version_row(requirement, version, remedy):
-    """The Row for a package, or for Python, of which `version` (None: none) is installed."""
+def _version_row(requirement):
+    """The Row for a package, from packaging's Requirement. Newer than tested is a warning: most often it works."""
+    name, wanted = requirement.name, requirement.specifier
+    bounds = ",".join(sorted(map(str, wanted), reverse=True))  # ">=2.11,<3"
+    remedy, version = _install(name, bounds), requirements.installed_version(name)
     if version is None:
-        return Row(requirement.name, "FAIL", f"missing, needs {requirement.range}", remedy)
-    found = f"{version}, needs {requirement.range}"
-    verdict = requirement.verdict(version)
-    if verdict == "beyond":
-        return Row(requirement.name, "WARN", f"{found}; newer than any that was tested", f"if it fails: {remedy}")
-    return Row(requirement.name, "FAIL", found, remedy) if verdict == "below" else Row(requirement.name, "OK", found)
+        return Row(name, "FAIL", f"missing, needs {bounds}", remedy)
+    if wanted.contains(version, prereleases=True):
+        return Row(name, "OK", f"{version}, needs {bounds}")
+    if all(bound.contains(version, prereleases=True) for bound in wanted if not bound.operator.startswith("<")):
+        remedy = f'if it fails: python -m pip install "{name}{bounds}"'
+        return Row(name, "WARN", f"{version}, newer than any that was tested; needs {bounds}", remedy)
+    return Row(name, "FAIL", f"{version}, needs {bounds}", remedy)
 
 
 def package_rows():
     """Rows for Python and each package that the course needs."""
+    bounds = ".".join(map(str, OLDEST)), ".".join(map(str, NEWEST))
+    found = f"{platform.python_version()}, needs {bounds[0]} to {bounds[1]}"
+    fits = OLDEST <= sys.version_info[:2] <= NEWEST
+    remedy = "" if fits else f"make course PYTHON=python{bounds[1]}"
+    rows = [Row("python", "OK" if fits else "FAIL", found, remedy)]
     try:
-        python, packages = versions.required()
-    except LookupError as error:
-        return [Row("packages", "WARN", f"ranges unknown: {error}", "install the course: python -m pip install .")]
-    rows = [_version_row(python, platform.python_version(), f"make an environment with Python {python.range}")]
-    for package in packages:
-        remedy = _install(package.name, package.range)
-        rows.append(_version_row(package, versions.installed_version(package.name), remedy))
-    return rows
+        return rows + [_version_row(requirements._parser()(line)) for line in requirements.declared()]
+    except (metadata.PackageNotFoundError, ImportError) as error:
+        unknown = f"ranges unknown: {type(error).__name__}: {error}"
+        return [*rows, Row("packages", "WARN", unknown, "python -m pip install packaging, and the course itself")]
 
 
 def _unused_gpu_rows():
@@ -174,41 +182,43 @@ def space_rows():
 
 
 def asset_rows():
-    """Rows for the pinned files, and for the model that COURSE_MODEL names instead of the course's own."""
+    """Rows for the pinned files and for the model that load_base() would take."""
     model = os.environ.get("COURSE_MODEL", "").strip()
     try:
         from course_utils import assets
 
-        states = assets.states()
+        return [_asset_row(asset, model) for asset in assets.states()] + [_model_row(model)]
     except (OSError, ValueError) as error:  # no folder for them; the message has its own remedy
-        return [_from_error("assets", error), *_model_rows(model)]
+        return [_from_error("assets", error)]
     except Exception as error:  # whatever else is wrong there belongs into the table
-        return [Row("assets", "FAIL", f"unknown ({type(error).__name__}: {error})", FETCH), *_model_rows(model)]
-    rows = []
-    for asset in states:
-        found = f"{asset['megabytes']} MB, {asset['licence']}"
-        if asset["present"]:
-            rows.append(Row(asset["name"], "OK", found))
-        elif asset["name"] == "base-model" and model:
-            rows.append(Row(asset["name"], "OK", "not fetched, and not needed while COURSE_MODEL names another"))
-        else:
-            rows.append(Row(asset["name"], "FAIL", f"not fetched: {found}", asset["remedy"]))
-    return rows + _model_rows(model)
+        return [Row("assets", "FAIL", f"unknown ({type(error).__name__}: {error})", FETCH)]
 
 
-def _model_rows(model):
-    """A Row for COURSE_MODEL, none when it is unset."""
+def _asset_row(asset, model):
+    found = f"{asset['megabytes']} MB, {asset['licence']}"
+    if asset["present"]:
+        return Row(asset["name"], "OK", found)
+    if asset["name"] == "base-model" and model:
+        return Row(asset["name"], "OK", "not fetched, and not needed while COURSE_MODEL names another")
+    return Row(asset["name"], "FAIL", f"not fetched: {found}", asset["remedy"])
+
+
+def _model_row(model):
     if not model:
-        return []
+        from course_utils.models import base
+
+        if base.is_prepared():
+            return Row("model", "OK", "the course's own, converted")
+        return Row("model", "WARN", "the course's own, not converted yet: its first use does it", FETCH)
     if not runtime.is_hub_id(model):
         if os.path.exists(os.path.expanduser(model)):
-            return [Row("model", "OK", f"COURSE_MODEL={model}, a folder here")]
+            return Row("model", "OK", f"COURSE_MODEL={model}, a folder here")
         remedy = "unset COURSE_MODEL for the course's own model, or correct the path"
-        return [Row("model", "FAIL", f"COURSE_MODEL={model} is neither a folder here nor a name on the hub", remedy)]
+        return Row("model", "FAIL", f"COURSE_MODEL={model} is neither a folder here nor a name on the hub", remedy)
     if os.environ.get("COURSE_OFFLINE", "").strip() == "1":
         remedy = "load it once without COURSE_OFFLINE, if that has not been done"
-        return [Row("model", "WARN", f"COURSE_MODEL={model} is on the hub, and COURSE_OFFLINE=1 forbids it", remedy)]
-    return [Row("model", "OK", f"COURSE_MODEL={model}, from the hub; a gated one needs your token")]
+        return Row("model", "WARN", f"COURSE_MODEL={model} is on the hub, and COURSE_OFFLINE=1 forbids it", remedy)
+    return Row("model", "OK", f"COURSE_MODEL={model}, from the hub; a gated one needs your token")
 
 
 def rows():

@@ -8,18 +8,14 @@ import contextlib
 import json
 import os
 import shutil
-from pathlib import Path
 
 from course_utils import assets, files, runtime
 from course_utils.files import AssetError
+from course_utils.models import chosen
 
 FORMAT = 1  # raise it when `convert` writes something else, so that an older converted copy is not taken
 CONVERTED_SIZE = 570_000_000  # bytes, rounded up
 MANIFEST = "manifest.json"
-
-
-class ModelError(AssetError):
-    """The model that COURSE_MODEL names cannot be loaded."""
 
 
 def folder():
@@ -33,7 +29,7 @@ def is_prepared(target=None):
     try:
         manifest = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
         return all((target / name).stat().st_size == entry["size"] for name, entry in manifest.items())
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # missing, or damaged
         return False
 
 
@@ -45,12 +41,12 @@ def verify(target=None):
     """
     target = target or folder()
     remedy = f"Remove that folder and run: {assets.FETCH}"
-    if not (target / MANIFEST).is_file():
-        raise AssetError(f"The converted base model is not in {target}.\nMake it with: {assets.FETCH}")
+    if not is_prepared(target):
+        raise AssetError(f"The converted base model is not complete in {target}.\nMake it with: {assets.FETCH}")
     manifest = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
     for name, entry in manifest.items():
-        if not (target / name).is_file() or files.sha256(target / name) != entry["sha256"]:
-            raise AssetError(f"{name} of the converted base model in {target} is missing or has changed.\n{remedy}")
+        if files.sha256(target / name) != entry["sha256"]:
+            raise AssetError(f"{name} of the converted base model in {target} has changed.\n{remedy}")
 
 
 def prepare(report=print):
@@ -123,15 +119,15 @@ def load_base(*, dtype=None, device=None, trainable=False):
 
     Raises:
         AssetMissing: the course's own model has not been fetched.
-        ModelError: COURSE_MODEL names what is missing, gated or out of reach.
+        chosen.ModelError: COURSE_MODEL names what is missing, gated or out of reach.
     """
     run = runtime.current()
     asked = os.environ.get("COURSE_MODEL", "").strip()
-    source, name = (_asked_source(asked), asked) if asked else (prepare(), "Gemma 3 270M (pre-trained, Q4_K_M)")
+    source, name = (chosen.source(asked), asked) if asked else (prepare(), "Gemma 3 270M (pre-trained, Q4_K_M)")
     from transformers import AutoModelForCausalLM
 
     settings = {"dtype": dtype or run.dtype, "attn_implementation": run.attention}
-    with _explained(asked) if asked else contextlib.nullcontext(), _without_progress_bars():
+    with chosen.explained(asked) if asked else contextlib.nullcontext(), _without_progress_bars():
         tokenizer = _load_tokenizer(source, own=not asked)
         model = AutoModelForCausalLM.from_pretrained(source, **settings)
     model = model.to(device or run.device).eval().requires_grad_(trainable)
@@ -146,7 +142,8 @@ def _load_tokenizer(source, *, own):
     if own:  # straight from its file: transformers would parse the 33 MB a second time, in Python
         settings = json.loads((source / "tokenizer_config.json").read_text(encoding="utf-8"))
         settings.pop("tokenizer_class")
-        return PreTrainedTokenizerFast(tokenizer_file=str(source / "tokenizer.json"), **settings)
+        settings |= {"tokenizer_file": str(source / "tokenizer.json"), "name_or_path": str(source)}
+        return PreTrainedTokenizerFast(**settings)
     tokenizer = AutoTokenizer.from_pretrained(source)
     tokenizer.padding_side = "right"
     if tokenizer.pad_token is None:
@@ -156,73 +153,3 @@ def _load_tokenizer(source, *, own):
 
         tokenizer.chat_template = convert.CHAT_TEMPLATE
     return tokenizer
-
-
-def _asked_source(asked):
-    """A folder as an absolute path, or the hub id as it is."""
-    if runtime.is_hub_id(asked):
-        return asked
-    path = Path(asked).expanduser().absolute()
-    if not path.is_dir():
-        raise ModelError(
-            f"COURSE_MODEL is {asked!r}, and there is no folder {path}.\n"
-            "Give an existing folder, or a hub id such as google/gemma-3-270m, or unset COURSE_MODEL for the model "
-            "that the course brings along."
-        )
-    if not (path / "config.json").is_file():
-        held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
-        raise ModelError(
-            f"COURSE_MODEL leads to {path}, which has no config.json (it holds {held}).\n"
-            "Give the folder that save_pretrained wrote: config.json, model.safetensors, tokenizer.json side by side."
-        )
-    return path
-
-
-# Error of the hub, found anywhere in the chain of causes → (what came, what to do). The first that matches is taken.
-_HUB = (
-    (
-        ("GatedRepoError", "gated repo"),
-        "The hub gives {asked} only to those who accepted its licence.",
-        "Open https://huggingface.co/{asked}, accept it, then log in once with `hf auth login`.",
-    ),
-    (
-        ("OfflineModeIsEnabled", "offline mode"),
-        "{asked} is not on this machine, and the hub is switched off.",
-        "Unset COURSE_OFFLINE and HF_HUB_OFFLINE, then restart the kernel.",
-    ),
-    (
-        ("RepositoryNotFoundError", "is not a valid model identifier"),
-        "The hub has no model {asked} that you may see.",
-        "Check the spelling (owner/name); a private model needs `hf auth login`.",
-    ),
-    (
-        ("LocalEntryNotFoundError", "ConnectError", "ConnectionError", "Timeout", "couldn't connect"),
-        "The hub cannot be reached, and {asked} is not on this machine.",
-        "Connect to the network and run it again; once loaded, it stays on this machine.",
-    ),
-)
-
-
-@contextlib.contextmanager
-def _explained(asked):
-    """Turn what the hub or a folder's files raise inside the block into one ModelError."""
-    try:
-        yield
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise _explain(asked, error) from error
-
-
-def _explain(asked, error):
-    said, cause = "", error
-    while cause is not None:
-        said += "".join(f"{kind.__name__} " for kind in type(cause).__mro__) + f"{cause}\n"
-        cause = cause.__cause__ or cause.__context__
-    ours = "or unset COURSE_MODEL for the model that the course brings along."
-    for signs, came, fix in _HUB if runtime.is_hub_id(asked) else ():
-        if any(sign in said for sign in signs):
-            return ModelError(f"{came} {fix}\nYou can also give a folder, ".format(asked=asked) + ours)
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return ModelError(
-        f"COURSE_MODEL={asked} does not load as a causal language model: {first}\n"
-        f"Expected config.json, weights in safetensors and a tokenizer. Complete it, {ours}"
-    )

@@ -56,6 +56,7 @@ def test_running_a_finished_notebook_again_prints_the_same(capsys):
     first = printed(capsys)
     kept = predictions.ledger()
     predictions.predict("a", 0.5, **SHOTS)
+    assert predictions.ledger() == kept
     predictions.score("a", 0.9)
     assert printed(capsys) == first
     assert predictions.ledger() == kept

@@ -40,14 +40,25 @@ def test_a_write_that_fails_leaves_the_old_list(tmp_path):
     assert json.loads(path.read_text()) == [{"id": "a"}]
 
 
-def _add(path, name, count):
+def test_the_old_list_stands_until_the_new_one_is_whole(tmp_path, monkeypatch):
+    path = tmp_path / "claims.json"
+    records.write(path, [{"id": "a"}])
+    monkeypatch.setattr(records.os, "replace", lambda *names: pytest.fail("killed before the rename"))
+    with pytest.raises(pytest.fail.Exception):
+        records.write(path, [{"id": "b"}])
+    assert records.read(path) == [{"id": "a"}]
+
+
+def _add(path, name, count, both_ready):
+    both_ready.wait(timeout=60)
     for number in range(count):
         records.replace(path, {"notebook": name, "id": number})
 
 
 def test_two_processes_lose_nothing_of_each_other(tmp_path):
     path, context = tmp_path / "claims.json", multiprocessing.get_context("spawn")
-    both = [context.Process(target=_add, args=(path, name, 40)) for name in ("one", "two")]
+    barrier = context.Barrier(2)
+    both = [context.Process(target=_add, args=(path, name, 40, barrier)) for name in ("one", "two")]
     for process in both:
         process.start()
     for process in both:

@@ -1,0 +1,103 @@
+"""`python -m course_utils <command>`: the one door to everything. It sets up what is missing, then does the command.
+
+Any Python 3 can read this file, so that an unsuitable one gets a sentence instead of a traceback.
+"""
+
+import importlib
+import importlib.util
+import sys
+from typing import NamedTuple
+
+OLDEST, NEWEST = (3, 11), (3, 13)  # as requires-python in pyproject.toml says; a test compares
+
+
+class Command(NamedTuple):
+    """A command's one sentence, its module in course_utils.commands, and what must be there before it starts."""
+
+    purpose: str
+    module: str
+    environment: bool = True
+    assets: bool = False
+    extras: tuple = ()
+
+
+COMMANDS = {
+    "setup": Command("build the environment and fetch the assets; every other command does it when needed", "setup"),
+    "course": Command("run every notebook, or --notebooks '05', and print the summary table", "course", assets=True),
+    "test": Command("run every test, the notebooks included", "test", assets=True),
+    "lab": Command("open JupyterLab on the course", "lab", assets=True),
+    "doctor": Command("check this machine; each problem comes with its remedy", "doctor"),
+    "assets": Command("fetch, list, verify or export the model and the data", "assets"),
+    "lint": Command("check code and notebooks with ruff; --fix repairs", "lint"),
+    "bundle": Command("pack the course into one file for Colab, Kaggle or a class", "bundle"),
+    "bench": Command("run the side-by-side benchmarks", "bench", assets=True, extras=("bench",)),
+    "soak": Command("run the long reliability tests", "soak", assets=True),
+    "train": Command("train one stage outside a notebook", "train", assets=True),
+    "run": Command("run an experiment too long for a notebook", "run", assets=True),
+    "clean": Command("remove the environment and all that was built; results stay", "clean", environment=False),
+}
+
+
+def main(argv):
+    """Do one command and return its exit status."""
+    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+        print(unsuitable_python(), file=sys.stderr)
+        return 1
+    name = argv[0] if argv else "help"
+    if name in ("help", "-h", "--help"):
+        print(usage())
+        return 0
+    if name not in available():
+        print(f"There is no command {name!r}.\n\n{usage()}", file=sys.stderr)
+        return 2
+    return run(COMMANDS[name], argv)
+
+
+def run(command, argv):
+    """Set up what the command needs, go on in the environment's Python, do the command."""
+    from course_utils.commands import environment
+    from course_utils.files import AssetError
+
+    try:
+        if command.environment and command.module != "setup":
+            python = environment.ensure(command.extras)
+            if not environment.is_this_python(python):
+                return environment.hand_over(python, argv)
+        if command.assets:
+            environment.fetch_missing_assets()
+        return importlib.import_module("course_utils.commands." + command.module).main(argv[1:])
+    except (environment.SetupError, AssetError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        return 130
+
+
+def available():
+    """The names of the commands whose module exists."""
+    return [name for name, command in COMMANDS.items() if _exists("course_utils.commands." + command.module)]
+
+
+def _exists(module):
+    return importlib.util.find_spec(module) is not None
+
+
+def usage():
+    """What `python -m course_utils` prints: a line for each command there is."""
+    lines = [f"  {name:<8} {COMMANDS[name].purpose}" for name in available()]
+    return "\n".join(["python -m course_utils COMMAND", "", *lines, "", "COMMAND --help says more."])
+
+
+def unsuitable_python():
+    """The sentence for a Python that is too old or too new."""
+    came, oldest, newest = (".".join(map(str, version[:2])) for version in (sys.version_info, OLDEST, NEWEST))
+    return (
+        "The course needs Python {0} to {1}, and {2} is Python {3}.\n"
+        "Install one of them and name it: make course PYTHON=python{1}, or python{1} -m course_utils course "
+        "(on Windows: py -{1} -m course_utils course)."
+    ).format(oldest, newest, sys.executable or "this one", came)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

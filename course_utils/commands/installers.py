@@ -1,0 +1,172 @@
+"""The programs that install packages, and which build of torch they are asked for.
+
+uv does in seconds what takes pip a minute, and it knows the builds of torch without CUDA. It gets pip's own settings,
+so that a mirror or a proxy holds for both. Whatever uv cannot do, pip does.
+"""
+
+import ast
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+# settings of pip that uv has no equal for, or reads differently
+PIP_ALONE = ("no-index", "client-cert", "only-binary", "no-binary", "prefer-binary", "constraint", "require-hashes")
+
+
+class SetupError(RuntimeError):
+    """The environment cannot be built. The message says what came and what to do."""
+
+
+def call(command, problem, environment=None):
+    """Run a program with its output shown.
+
+    Raises:
+        SetupError: `problem`, when it fails.
+    """
+    if subprocess.run(command, env=environment).returncode:
+        raise SetupError(
+            f"{problem} What went wrong stands above.\n"
+            "Usual causes: no network, a proxy or mirror that pip does not know yet, a full disk. "
+            "When it is mended, run the same command again."
+        )
+
+
+def has_nvidia(root=Path("/")):
+    """True where an NVIDIA driver is loaded, asked without torch: Linux, Windows' Linux, Windows."""
+    places = ("proc/driver/nvidia/version", "usr/lib/wsl/lib/libcuda.so.1", "dev/nvidiactl")
+    return any((root / place).exists() for place in places) or shutil.which("nvidia-smi") is not None
+
+
+def torch_backend(system, nvidia, version):
+    """Which build of torch uv should look for.
+
+    Args:
+        system: as platform.system() says it.
+        nvidia: whether an NVIDIA driver is loaded.
+        version: what pip would install, as "2.13.0" or "2.13.0+cpu"; None when unknown.
+
+    Returns:
+        "cpu", "auto" (what the driver can run), or None: what pip would install is right.
+    """
+    if system == "Darwin":
+        return None
+    if nvidia:
+        return None if "+cu" in (version or "") else "auto"
+    # elsewhere than on Linux the plain build has no CUDA in it; on Linux it has gigabytes of it
+    return "cpu" if system == "Linux" and "+cpu" not in (version or "") else None
+
+
+def uv_settings(pip_settings):
+    """pip's settings, as `pip config list` prints them, for uv.
+
+    Args:
+        pip_settings: lines such as "global.index-url='…'".
+
+    Returns:
+        (options, variables), or None when one of them has no equal in uv; then pip must do the work.
+    """
+    options, variables, found = [], {}, {}
+    for line in pip_settings.splitlines():
+        name, _, value = line.partition("=")
+        section, _, name = name.rpartition(".")
+        rank = {"global": 0, "site": 0, "user": 0, "install": 1, ":env:": 2}.get(section, -1)
+        if rank >= found.get(name, (0, ""))[0]:
+            found[name] = (rank, str(ast.literal_eval(value)) if value[:1] in "'\"" else value)
+    repeated = {"extra-index-url": "--extra-index-url", "find-links": "--find-links"}
+    repeated["trusted-host"] = "--allow-insecure-host"
+    for name, (_, value) in found.items():
+        if name in repeated:
+            options += [part for word in value.split() for part in (repeated[name], word)]
+        elif name == "index-url":
+            options += ["--index-url", value]
+        elif name in ("cert", "proxy"):
+            variables |= {"SSL_CERT_FILE": value} if name == "cert" else {"ALL_PROXY": value}
+        elif name in PIP_ALONE:
+            return None
+    # pip takes the best version of all indexes; uv would stop at the first index that has the package
+    return [*options, "--index-strategy", "unsafe-best-match"] if options else [], variables
+
+
+def attempts(backend, version, uv_ready):
+    """How to install, best first: pairs of an installer and its words about torch.
+
+    Args:
+        backend: see torch_backend.
+        version: the torch that pip would take, None when unknown.
+        uv_ready: whether uv can be used.
+    """
+    plain = "torch" if version is None else f"torch=={version}"
+    ways = [("uv", (f"--torch-backend={backend}", "torch"))] if backend else []
+    ways.append(("uv", (plain,)))
+    return [way for way in ways if uv_ready] + [("pip", (plain,))]
+
+
+def fall_back_in_words(backend, following, words):
+    """What is said when a way of installing failed and the next is tried.
+
+    Args:
+        backend: see torch_backend.
+        following: the next installer.
+        words: what the failed one was asked for.
+    """
+    if backend == "cpu" and words[0].startswith("--torch-backend"):
+        return f"the build without CUDA cannot be reached; {following} takes the usual one, with gigabytes of CUDA."
+    if backend == "auto" and words[0].startswith("--torch-backend"):
+        return (
+            f"the build for this driver cannot be reached; {following} takes the usual one. Ask the doctor afterwards."
+        )
+    return f"uv could not do it (see above); {following} does it, more slowly."
+
+
+def find_uv(python, pinned, folder):
+    """The path of a uv fetched into `folder` for this one use, else of the reader's own; None where there is neither.
+
+    Args:
+        python: whose pip fetches it.
+        pinned: a constraints file.
+        folder: a temporary folder.
+    """
+    fetch = [*pip_command(python), "--quiet", "--no-deps", "--constraint", str(pinned), "--target", str(folder), "uv"]
+    if subprocess.run(fetch, stderr=subprocess.DEVNULL).returncode:
+        return shutil.which("uv")
+    return str(folder / "bin" / ("uv.exe" if os.name == "nt" else "uv"))
+
+
+def pip_command(python):
+    """`pip install` without compiling: a module that is imported is compiled then, most never are."""
+    return [str(python), "-m", "pip", "install", "--no-compile", "--disable-pip-version-check", *_quiet()]
+
+
+def uv_command(uv, python, settings):
+    """The same by uv, see uv_settings."""
+    return [uv, "pip", "install", "--python", str(python), *_quiet(), *settings]
+
+
+def _quiet():
+    """Progress is for people who watch; a log gets errors alone."""
+    return [] if os.isatty(1) else ["--quiet"]
+
+
+def settings_for_uv(python):
+    """uv_settings of the pip that this Python has."""
+    asked = subprocess.run([str(python), "-m", "pip", "config", "list"], capture_output=True, text=True)
+    return uv_settings(asked.stdout) if asked.returncode == 0 else None
+
+
+def pip_would_take(python, pinned, requirement):
+    """The version, local part included, that pip would install; only metadata is downloaded. None when unknown."""
+    ask = [*pip_command(python), "--quiet", "--dry-run", "--ignore-installed", "--no-deps", "--report", "-"]
+    answer = subprocess.run([*ask, "--constraint", str(pinned), requirement], stdout=subprocess.PIPE, text=True)
+    try:
+        return json.loads(answer.stdout)["install"][0]["metadata"]["version"]
+    except (ValueError, LookupError):
+        return None
+
+
+def installed_in(python, name):
+    """The version of a distribution in another Python, None without one."""
+    ask = f"from importlib.metadata import version; print(version({name!r}))"
+    answer = subprocess.run([str(python), "-I", "-c", ask], capture_output=True, text=True)
+    return answer.stdout.strip() if answer.returncode == 0 else None

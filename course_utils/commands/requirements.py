@@ -1,0 +1,80 @@
+"""What the course needs against what a Python has. Standard library and pip's own copy of `packaging` only."""
+
+import os
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+DISTRIBUTION = "from-lm-to-llm"
+
+
+class Unmet(NamedTuple):
+    """A requirement that this Python does not meet; `installed` is the version it has, None when it has none."""
+
+    name: str
+    requirement: str
+    installed: str | None
+
+
+def _parser():
+    """`packaging`'s Requirement class, from wherever it is; every pip brings a copy along."""
+    try:
+        from packaging.requirements import Requirement
+    except ImportError:
+        from pip._vendor.packaging.requirements import Requirement
+    return Requirement
+
+
+def declared(extras=(), root=ROOT):
+    """The requirements of the package, as strings.
+
+    Args:
+        extras: names from pyproject's optional-dependencies.
+        root: a clone; without its pyproject.toml the installed package's own metadata is asked.
+    """
+    pyproject = root / "pyproject.toml"
+    if pyproject.is_file():
+        project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+        chosen = [project["optional-dependencies"][extra] for extra in extras]
+        return [requirement for group in (project["dependencies"], *chosen) for requirement in group]
+    found = []
+    for line in metadata.requires(DISTRIBUTION) or []:
+        marker = _parser()(line).marker
+        if marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+            found.append(line.partition(";")[0].strip())
+    return found
+
+
+def installed_version(name):
+    """The version of an installed distribution, None without one. A clone's own build leavings do not count."""
+    folders = [folder for folder in sys.path if folder and os.path.realpath(folder) != str(ROOT)]
+    for found in metadata.distributions(name=name, path=folders):
+        return found.version
+    return None
+
+
+def fits(requirement, version):
+    """True when a version lies in a requirement's range; pre-releases and local parts, as +cu128, may."""
+    return _parser()(requirement).specifier.contains(version, prereleases=True)
+
+
+def unmet(extras=(), root=ROOT):
+    """The requirements that this Python does not meet, as a list of Unmet.
+
+    Raises:
+        ImportError: neither packaging nor pip is there to read version ranges with.
+    """
+    names = {line: _parser()(line).name for line in declared(extras, root)}
+    states = [Unmet(name, line, installed_version(name)) for line, name in names.items()]
+    return [one for one in states if one.installed is None or not fits(one.requirement, one.installed)]
+
+
+def complete(extras=(), root=ROOT):
+    """True when this Python has the package itself and everything that it needs."""
+    try:
+        return installed_version(DISTRIBUTION) is not None and not unmet(extras, root)
+    except ImportError:
+        return False

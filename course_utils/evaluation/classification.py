@@ -1,0 +1,38 @@
+"""A two-way decision from a model's label log-probabilities, raw or calibrated.
+
+Shapes: N items; scores are log-odds, log p(positive) − log p(negative).
+"""
+
+import torch
+
+
+def log_odds(logprobs):
+    """(N, 2) log-probabilities of (negative, positive) → (N,) log p(positive) − log p(negative), in nats."""
+    if logprobs.ndim != 2 or logprobs.shape[1] != 2:
+        raise ValueError(f"Expected log-probabilities of two labels, shape (N, 2), got {tuple(logprobs.shape)}.")
+    return logprobs[:, 1] - logprobs[:, 0]
+
+
+def calibrated_threshold(scores):
+    """The threshold that calls half of some unlabelled items positive: their median score.
+
+    A prompted model leans to one word before it has read anything. Centring on unlabelled items removes that lean
+    without a single label (the idea of Zhao et al. 2021, with real items in place of their content-free input; it
+    assumes that the two labels are about equally frequent).
+
+    Args:
+        scores: (M,) log-odds of items that are used for nothing else.
+    """
+    if len(scores) < 10:
+        raise ValueError(
+            f"Calibration needs at least 10 unlabelled items for a median that means something, got {len(scores)}."
+        )
+    return scores.median()
+
+
+def correct(scores, labels, threshold=0.0):
+    """(N,) float, 1 where the decision `score > threshold` agrees with the label (1 positive, 0 negative)."""
+    labels = torch.as_tensor(labels)
+    if scores.shape[-1] != len(labels):
+        raise ValueError(f"{scores.shape[-1]} scores for {len(labels)} labels: were the items reordered or filtered?")
+    return ((scores > threshold).long() == labels).float()

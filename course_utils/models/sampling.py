@@ -1,0 +1,135 @@
+"""Text out of a language model: the distribution over the next token, and a sampler that uses nothing else.
+
+Shapes: B rows, P tokens of the longest prompt, V vocabulary.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the sampler wrote behind one prompt."""
+
+    tokens: tuple[int, ...]  # without the prompt; the stop token, when one came, is the last
+    stopped: bool  # True when the row ended by a stop token, False when max_new_tokens cut it off
+
+
+def next_token_logits(model, tokens):
+    """Logits of the token that follows.
+
+    Args:
+        tokens: a prompt's token ids, <bos> first.
+
+    Returns:
+        (V,) float32 on the CPU.
+    """
+    if not tokens:
+        raise ValueError("Expected at least one token, such as <bos>, to continue from; got none.")
+    with torch.inference_mode():
+        hidden = model.base_model(torch.tensor([tokens], device=model.device)).last_hidden_state[:, -1]
+        return _logits(model, hidden)[0].cpu()
+
+
+def top_next(model, tokenizer, text, k=10):
+    """The k most probable next tokens after a text: a list of (token as text, probability), best first."""
+    tokens = tokenizer(text).input_ids
+    probabilities = torch.softmax(next_token_logits(model, tokens), dim=-1)
+    best = probabilities.topk(k)
+    return [(tokenizer.decode([i]), p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
+
+
+def sample(model, prompts, *, max_new_tokens, temperature=1.0, stop_tokens=(), seed=0):
+    """Continue every prompt, one token at a time, each from softmax(logits / temperature).
+
+    Args:
+        model: a causal language model of transformers.
+        prompts: B lists of token ids, none empty, <bos> first.
+        max_new_tokens: rows that have not stopped by then are cut off.
+        temperature: 0 takes the most probable token every time; 1 samples the model's own distribution.
+        stop_tokens: ids that end a row.
+        seed: of this call's own random numbers; the same seed, prompts and machine give the same text.
+
+    Returns:
+        list of B Samples, in the order of the prompts.
+
+    Raises:
+        ValueError: an empty prompt, a negative temperature, or nothing to generate.
+    """
+    _check(prompts, max_new_tokens, temperature)
+    from transformers import DynamicCache
+
+    generator = torch.Generator(model.device).manual_seed(seed)
+    stops = torch.tensor(sorted(stop_tokens), device=model.device)
+    tokens, mask = (tensor.to(model.device) for tensor in _left_padded(prompts))
+    cache = DynamicCache(config=model.config)
+    active = torch.arange(len(prompts))  # which prompt each remaining row belongs to
+    written = [[] for _ in prompts]
+    stopped = [False] * len(prompts)
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    for _ in range(max_new_tokens):
+        tokens = _step(model, tokens, mask, positions, cache, temperature, generator)
+        ended = torch.isin(tokens, stops)
+        for row, prompt in enumerate(active.tolist()):
+            written[prompt].append(int(tokens[row]))
+            stopped[prompt] = bool(ended[row])
+        if ended.any():  # finished rows leave the batch
+            kept = (~ended).nonzero()[:, 0]
+            if len(kept) == 0:
+                break
+            tokens, mask, positions, active = tokens[kept], mask[kept], positions[kept], active[kept.cpu()]
+            cache.batch_select_indices(kept)
+        tokens, positions = tokens[:, None], positions[:, -1:] + 1
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+    return [Sample(tuple(row), end) for row, end in zip(written, stopped, strict=True)]
+
+
+def continue_text(model, tokenizer, text, *, max_new_tokens=40, temperature=1.0, seed=0):
+    """One continuation of a text, as text, up to <eos>."""
+    prompts = [tokenizer(text).input_ids]
+    stops = [tokenizer.eos_token_id]
+    result = sample(
+        model, prompts, max_new_tokens=max_new_tokens, temperature=temperature, stop_tokens=stops, seed=seed
+    )
+    return tokenizer.decode(result[0].tokens, skip_special_tokens=True)
+
+
+def _step(model, tokens, mask, positions, cache, temperature, generator):
+    """(B,) the next token of every row."""
+    with torch.inference_mode():
+        output = model.base_model(
+            tokens, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+        )
+        logits = _logits(model, output.last_hidden_state[:, -1])
+    if temperature == 0:
+        return logits.argmax(-1)
+    return torch.multinomial(torch.softmax(logits / temperature, dim=-1), 1, generator=generator)[:, 0]
+
+
+def _logits(model, hidden):
+    """(B, D) → (B, V) float32. Contiguous, since a strided slice times a frozen bf16 head is hundreds of times slower."""
+    return model.get_output_embeddings()(hidden.contiguous()).float()
+
+
+def _left_padded(prompts):
+    """(B, P) tokens and mask with every prompt's last token in the last column, where the next one is predicted."""
+    longest = max(map(len, prompts))
+    tokens = torch.zeros(len(prompts), longest, dtype=torch.long)
+    mask = torch.zeros(len(prompts), longest, dtype=torch.bool)
+    for row, prompt in enumerate(prompts):
+        tokens[row, longest - len(prompt) :] = torch.tensor(prompt)
+        mask[row, longest - len(prompt) :] = True
+    return tokens, mask
+
+
+def _check(prompts, max_new_tokens, temperature):
+    empty = [row for row, prompt in enumerate(prompts) if not prompt]
+    if not prompts or empty:
+        raise ValueError(
+            f"Expected prompts of at least one token (<bos>), got {len(prompts)} prompts, empty rows {empty[:5]}."
+        )
+    if max_new_tokens < 1:
+        raise ValueError(f"Expected max_new_tokens of at least 1, got {max_new_tokens}.")
+    if temperature < 0:
+        raise ValueError(f"Expected a temperature of 0 (greedy) or more, got {temperature}.")

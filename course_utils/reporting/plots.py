@@ -1,0 +1,73 @@
+"""Plots that the last row of a classroom can read: few lines, large type, labelled axes with units."""
+
+import contextlib
+
+import matplotlib.pyplot as plt
+
+OURS, BASELINE, HUMAN, MUTED = "#1f5fa8", "#c4572b", "#3b7d3a", "#8a8a8a"
+_STYLE = {
+    "figure.figsize": (9, 4.6),
+    "figure.dpi": 100,
+    "font.size": 14,
+    "axes.titlesize": 15,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "lines.linewidth": 2.5,
+    "lines.markersize": 8,
+    "legend.frameon": False,
+}
+
+
+@contextlib.contextmanager
+def axes(*, title, xlabel, ylabel, size=None):
+    """`with plots.axes(title=…, xlabel=…, ylabel=…) as ax:` draws one plot in the course's style and shows it."""
+    with plt.rc_context(_STYLE):
+        figure, ax = plt.subplots(figsize=size)
+        ax.set(xlabel=xlabel, ylabel=ylabel)
+        ax.set_title(title, loc="left")
+        yield ax
+        if ax.get_legend_handles_labels()[1]:
+            ax.legend()
+        figure.tight_layout()
+        plt.show()
+
+
+def next_tokens(pairs, *, title):
+    """Bars of (token, probability), the most probable on top; blanks are drawn as ␣ and line breaks as ↵."""
+    names = [visible_token(token) for token, _ in pairs]
+    with axes(title=title, xlabel="probability of the next token", ylabel="") as ax:
+        bars = ax.barh(range(len(pairs)), [p for _, p in pairs], color=OURS)
+        ax.bar_label(bars, [f"{p:.1%}" for _, p in pairs], padding=4)
+        ax.set_yticks(range(len(pairs)), names)
+        ax.invert_yaxis()
+        ax.grid(axis="y", visible=False)
+        ax.set_xlim(0, 1.15 * max(p for _, p in pairs))
+
+
+def curve(x, series, *, title, xlabel, ylabel, lines=(), ylim=None):
+    """Lines with interval bands over evenly spaced x labels.
+
+    Args:
+        x: labels, as (0, 1, 2, 4, 8, 16).
+        series: {name: (color, list of Estimate)}.
+        lines: (name, color, value) of horizontal lines to compare with.
+    """
+    places = range(len(x))
+    with axes(title=title, xlabel=xlabel, ylabel=ylabel) as ax:
+        for name, (color, estimates) in series.items():
+            ax.plot(places, [e.mean for e in estimates], "o-", color=color, label=name)
+            ax.fill_between(places, [e.low for e in estimates], [e.high for e in estimates], color=color, alpha=0.15)
+        for name, color, value in lines:
+            ax.axhline(value, color=color, linestyle="--", label=name)
+        ax.set_xticks(places, [str(label) for label in x])
+        if ylim:
+            ax.set_ylim(*ylim)
+
+
+def visible_token(token):
+    """A token as it is drawn: ␣ for a leading blank, ↵ for a line break."""
+    token = token.replace("\n", "↵").replace("\t", "⇥")
+    return "␣" * (len(token) - len(token.lstrip(" "))) + token.lstrip(" ")

@@ -1,0 +1,41 @@
+"""Tables in plain text: they project well, survive a copy into a chat, and compare cell by cell in a test."""
+
+
+def show(rows, columns=None, *, title=None):
+    """Print rows as an aligned table.
+
+    Args:
+        rows: list of dicts; a missing value prints as –.
+        columns: keys in the order to print; default those of the first row.
+        title: a line above.
+
+    Raises:
+        ValueError: no rows.
+    """
+    print(as_text(rows, columns, title=title))
+
+
+def as_text(rows, columns=None, *, title=None):
+    """The table as a string; numbers stand to the right."""
+    if not rows:
+        raise ValueError("A table needs at least one row, got none. Did a filter drop everything?")
+    columns = list(columns or rows[0])
+    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    widths = [max(len(column), *(len(line[i]) for line in cells)) for i, column in enumerate(columns)]
+    numeric = [all(isinstance(row.get(column), int | float) for row in rows) for column in columns]
+    lines = [columns, ["─" * width for width in widths], *cells]
+    text = [
+        "  ".join(
+            cell.rjust(w) if right else cell.ljust(w) for cell, w, right in zip(line, widths, numeric, strict=True)
+        )
+        for line in lines
+    ]
+    return "\n".join(line.rstrip() for line in ([title, ""] if title else []) + text)
+
+
+def _cell(value):
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,81 @@
+"""Widgets for a lecturer's screen. Each has a plain function that does the same work, which tests and scripts call.
+
+Only widgets and keywords that both ipywidgets 7.7 (Colab) and 8.1 have; bars are HTML, so nothing is drawn twice.
+"""
+
+import html
+
+import ipywidgets
+
+from course_utils.data import prompts
+from course_utils.models import sampling
+from course_utils.reporting.plots import OURS, visible_token
+
+_WIDE = {"width": "720px"}
+
+
+def next_token_explorer(model, tokenizer, text):
+    """A line of text, the ten most probable next tokens as bars, and a button that samples a continuation.
+
+    Its plain twins are `sampling.top_next` and `sampling.continue_text`.
+    """
+    line = ipywidgets.Text(value=text, description="Text", continuous_update=False, layout=_WIDE)
+    temperature = ipywidgets.FloatSlider(value=1.0, min=0.0, max=2.0, step=0.1, description="temperature")
+    write = ipywidgets.Button(description="Write on")
+    bars, written = ipywidgets.HTML(), ipywidgets.HTML()
+    clicks = iter(range(1_000_000))
+
+    def look(_=None):
+        bars.value = bars_html(sampling.top_next(model, tokenizer, line.value))
+
+    def go_on(_):
+        more = sampling.continue_text(model, tokenizer, line.value, temperature=temperature.value, seed=next(clicks))
+        written.value = f"<p style='max-width:720px'>{html.escape(line.value)}<b>{html.escape(more)}</b></p>"
+
+    line.observe(look, names="value")
+    write.on_click(go_on)
+    look()
+    return ipywidgets.VBox([line, bars, ipywidgets.HBox([write, temperature]), written])
+
+
+def label_probabilities(judge, examples, text):
+    """{label word: probability} of a review behind some examples; the plain twin of `example_editor`."""
+    odds = judge.scores(examples, [text])[0].sigmoid().item()
+    negative, positive = judge.template.words
+    return {negative.strip(): 1 - odds, positive.strip(): odds}
+
+
+def example_editor(judge, examples, text):
+    """Examples whose words and labels can be changed, a review, and the two label probabilities that follow."""
+    words = [word.strip() for word in judge.template.words]
+    lines = [ipywidgets.Text(value=e.text, continuous_update=False, layout={"width": "600px"}) for e in examples]
+    labels = [ipywidgets.Dropdown(options=words, value=words[e.label], layout={"width": "120px"}) for e in examples]
+    question = ipywidgets.Text(value=text, description="Review", continuous_update=False, layout=_WIDE)
+    bars = ipywidgets.HTML()
+
+    def judge_again(_=None):
+        shown = [
+            prompts.Example(line.value, words.index(label.value))
+            for line, label in zip(lines, labels, strict=True)
+            if line.value.strip()  # an emptied line takes its example out
+        ]
+        bars.value = bars_html(list(label_probabilities(judge, shown, question.value).items()))
+
+    for widget in (*lines, *labels, question):
+        widget.observe(judge_again, names="value")
+    judge_again()
+    rows = [ipywidgets.HBox(pair) for pair in zip(lines, labels, strict=True)]
+    return ipywidgets.VBox([*rows, question, bars])
+
+
+def bars_html(pairs):
+    """(name, probability) pairs as bars in HTML, with the numbers written out."""
+    widest = max(probability for _, probability in pairs)
+    cell = "padding:2px 8px;font-size:16px"
+    rows = "".join(
+        f"<tr><td style='{cell};text-align:right;font-family:monospace'>{html.escape(visible_token(name))}</td>"
+        f"<td style='{cell}'><div style='background:{OURS};height:16px;width:{360 * probability / widest:.0f}px'></div></td>"
+        f"<td style='{cell}'>{probability:.1%}</td></tr>"
+        for name, probability in pairs
+    )
+    return f"<table>{rows}</table>"

@@ -1,0 +1,117 @@
+"""Looking assets up, verifying them, and sharing them with a class."""
+
+import packages
+import pytest
+
+from course_utils import assets, downloads
+from course_utils.assets import AssetError, AssetMissing
+from course_utils.pins import Asset
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty COURSE_HOME, and one small asset as the whole table."""
+    monkeypatch.setenv("COURSE_HOME", str(tmp_path / "home"))
+    kept = (packages.member("a.txt", b"aaa", "0/a"), packages.member("sub/b.txt", b"bb", "0/b"))
+    pinned = Asset("small", "to test with", "MIT", (packages.wheel(tmp_path, "small", {}),), kept)
+    for module in (assets, downloads):
+        if hasattr(module, "ASSETS"):
+            monkeypatch.setattr(module, "ASSETS", {"small": pinned})
+    return tmp_path / "home"
+
+
+def put(home):
+    """Lay the asset's files where a fetch would."""
+    folder = assets.folder_of(assets.ASSETS["small"])
+    (folder / "sub").mkdir(parents=True)
+    (folder / "a.txt").write_bytes(b"aaa")
+    (folder / "sub/b.txt").write_bytes(b"bb")
+    return folder
+
+
+def test_the_path_is_named_after_the_content(home):
+    folder = put(home)
+    assert assets.path("small") == folder == home / "assets" / f"small-{assets.ASSETS['small'].key}"
+
+
+def test_a_missing_asset_says_how_to_fetch_it(home):
+    with pytest.raises(AssetMissing, match="python -m course_utils assets fetch") as caught:
+        assets.path("small")
+    assert str(home) in str(caught.value)
+
+
+@pytest.mark.parametrize("spoil", [lambda file: file.unlink(), lambda file: file.write_bytes(b"a")])
+def test_an_incomplete_asset_counts_as_missing(home, spoil):
+    spoil(put(home) / "a.txt")
+    with pytest.raises(AssetMissing):
+        assets.path("small")
+    assert assets.states()[0]["present"] is False
+
+
+def test_an_unknown_name_lists_the_known(home):
+    for call in (assets.path, lambda name: assets.fetch([name]), lambda name: assets.verify([name])):
+        with pytest.raises(AssetError, match=r"no asset 'smal'. Choose from: small"):
+            call("smal")
+
+
+def test_verify_reads_the_bytes(home):
+    folder = put(home)
+    assets.verify()
+    (folder / "a.txt").write_bytes(b"aab")  # of the same size, so that only reading tells
+    assert assets.path("small") == folder
+    with pytest.raises(AssetError, match=r"a.txt: SHA-256 .*instead of .*\n.*assets fetch small"):
+        assets.verify()
+
+
+def test_verify_of_a_missing_asset(home):
+    with pytest.raises(AssetMissing):
+        assets.verify()
+
+
+def test_states_carry_what_a_table_needs(home):
+    (row,) = assets.states()
+    assert (row["name"], row["present"], row["package"], row["licence"]) == ("small", False, "small 1.0", "MIT")
+    assert row["remedy"] == "python -m course_utils assets fetch small"
+    put(home)
+    assert assets.states()[0]["present"] is True
+
+
+def test_an_exported_folder_serves_as_home(home, tmp_path, monkeypatch):
+    put(home)
+    (home / "models/made-1").mkdir(parents=True)
+    (home / "models/made-1/config.json").write_text("{}")
+    (home / "models/.tmp-half").mkdir()
+    lines = []
+    assets.export(tmp_path / "class", report=lines.append)
+    assert f"COURSE_HOME={tmp_path / 'class'}" in lines[-1]
+    monkeypatch.setenv("COURSE_HOME", str(tmp_path / "class"))
+    assert assets.path("small").is_relative_to(tmp_path / "class")
+    assets.verify()
+    assert [path.name for path in (tmp_path / "class/models").iterdir()] == ["made-1"]
+
+
+def test_a_second_export_copies_only_what_differs(home, tmp_path):
+    folder = put(home)
+    assets.export(tmp_path / "class", report=lambda line: None)
+    lines = []
+    assets.export(tmp_path / "class", report=lines.append)
+    assert lines[0] == f"{folder.name}: already there"
+    (tmp_path / "class/assets" / folder.name / "a.txt").write_bytes(b"bad")
+    assets.export(tmp_path / "class", report=lines.append)
+    assert (tmp_path / "class/assets" / folder.name / "a.txt").read_bytes() == b"aaa"
+
+
+def test_nothing_damaged_or_missing_is_exported(home, tmp_path):
+    with pytest.raises(AssetMissing):
+        assets.export(tmp_path / "class")
+    (put(home) / "a.txt").write_bytes(b"bad")
+    with pytest.raises(AssetError, match="not what the course pins"):
+        assets.export(tmp_path / "class")
+    assert not (tmp_path / "class").exists()
+
+
+def test_an_export_needs_room(home, tmp_path, monkeypatch):
+    put(home)
+    monkeypatch.setattr(assets.files.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 10}))
+    with pytest.raises(AssetError, match=r"The export needs .* and 10 bytes is free"):
+        assets.export(tmp_path / "class")
