@@ -58,3 +58,25 @@ def make_rows(count=40, seed=1):
 
 RUN = SimpleNamespace(device="cpu", autocast=None, grad_scaler=False)
 HALF = SimpleNamespace(device="cpu", autocast=torch.float16, grad_scaler=True)
+
+
+def weights(module):
+    """All weights in one vector."""
+    return torch.cat([weight.detach().flatten() for weight in module.parameters()])
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_at(step):
+    """An `evaluate` that ends the process, as far as the run can tell, when called for the step-th time."""
+    calls = []
+
+    def evaluate(module):
+        calls.append(1)
+        if len(calls) == step:
+            raise Stop
+        return {"drawn": torch.rand(()).item()}
+
+    return evaluate
