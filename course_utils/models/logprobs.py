@@ -16,7 +16,7 @@ import torch
 
 IGNORE = -100
 DEFAULT_CHUNK = 256  # rows; at Gemma's vocabulary 128 MiB of bf16 or 256 MiB of fp32
-BLOCK_WORDS = 1 << 21  # a softmax runs on blocks of this many numbers (8 MiB of fp32), which caches hold
+BLOCK_WORDS = {"cpu": 1 << 20, "gpu": 1 << 23}  # numbers in one softmax; 4 MiB stay in a CPU's cache
 
 
 def linear_cross_entropy(hidden, weight, targets, *, chunk_size=DEFAULT_CHUNK):
@@ -196,15 +196,17 @@ def _chunks(rows, head, chunk_size):
 def _logprobs(logits, words, temperature=1.0, *, residual):
     """log p of each row's word, (N,); with residual, the logits become softmax − onehot, the gradient of −log p."""
     result = torch.empty(len(logits), dtype=_accurate(logits.dtype), device=logits.device)
-    block = max(1, BLOCK_WORDS // logits.shape[1])
-    for start in range(0, len(logits), block):
-        part, word = logits[start : start + block], words[start : start + block, None]
-        # Converting first is 13 times as fast on a CPU as softmax(part, dtype=torch.float32).
-        scaled = part.to(result.dtype) / temperature if temperature != 1.0 else part.to(result.dtype)
-        softmax = scaled.softmax(-1)
+    block = max(1, BLOCK_WORDS["cpu" if logits.device.type == "cpu" else "gpu"] // logits.shape[1])
+    # Two buffers for all blocks, and a copy instead of softmax(part, dtype=torch.float32): 13 times as fast on a CPU.
+    buffers = result.new_empty(2, min(block, len(logits)), logits.shape[1])
+    for part, word, target in zip(*(t.split(block) for t in (logits, words[:, None], result)), strict=True):
+        scaled = buffers[0, : len(part)].copy_(part)
+        if temperature != 1.0:
+            scaled.div_(temperature)
+        softmax = torch.softmax(scaled, -1, out=buffers[1, : len(part)])
         # log p(t) = z[t] − z_max + log p_max, exact because p_max ≥ 1/V
         z_max, p_max = scaled.amax(-1, keepdim=True), softmax.amax(-1, keepdim=True)
-        result[start : start + block] = (scaled.gather(-1, word) - z_max + p_max.log()).squeeze(-1)
+        target.copy_((scaled.gather(-1, word) - z_max + p_max.log()).squeeze(-1))
         if residual:
             part.copy_(softmax.scatter_add_(-1, word, torch.full_like(z_max, -1.0)))
     return result
