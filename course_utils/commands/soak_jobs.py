@@ -58,12 +58,22 @@ def real(output):
     from dataclasses import replace
 
     from course_utils import runtime
-    from course_utils.training import sft
+    from course_utils.training import sft, stages
 
     run = runtime.start(quiet=True)
-    job = sft.job(run.tier)
-    recipe = replace(job.recipe, steps=24, batch_size=4, micro_batch=4, save_every=2, warmup_steps=2)
-    return train(job.build(), job.rows, job.collate, recipe, output, run=run, progress=False)
+    recipe = replace(
+        sft.RECIPES[run.tier],
+        steps=12,
+        batch_size=2,
+        micro_batch=2,
+        max_length=64,
+        pool=1,
+        save_every=2,
+        warmup_steps=2,
+    )
+    job = sft.job(run.tier, recipe=recipe)
+    module = stages.seeded(job.build, recipe.seed)
+    return train(module, job.rows, job.collate, recipe, output, run=run, progress=False)
 
 
 JOBS = {"small": small, "real": real}

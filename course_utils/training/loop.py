@@ -4,6 +4,7 @@ What is learned is a *loss module*: a torch module around the model with
 
     forward(batch) -> scalar     mean loss over the positions (or pairs) that count
     count(batch) -> int          how many count
+    while_training()             optional: a context manager in which the loop trains
 
 A batch may be cut into micro-batches to fit in memory. Each is weighted by its count, so that the gradient is that of
 the whole batch, however it was cut:
@@ -72,8 +73,9 @@ def train(module, rows, collate, recipe, output, *, run=None, evaluate=None, go_
     random_state, was_training = state.random_state(), module.training
     trainer = Trainer(module, rows, collate, recipe, Path(output), run, evaluate, say)
     try:
-        trainer.begin(go_on, progress)
-        return trainer.finish(trainer.run_steps())
+        with getattr(module, "while_training", contextlib.nullcontext)():
+            trainer.begin(go_on, progress)
+            return trainer.finish(trainer.run_steps())
     finally:
         trainer.clean_up()
         module.train(was_training)
