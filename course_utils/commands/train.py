@@ -78,3 +78,7 @@ def _train(options, run, output):
     return loop.train(
         module, job.rows, job.collate, recipe, output, run=stage.precision(recipe, run), go_on=options.resume
     )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

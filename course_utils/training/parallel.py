@@ -116,12 +116,12 @@ def hold_gradients(wrapped, last):
 
 
 def launch(arguments, *, processes, output, threads=None, say=print):
-    """Run `python -m course_utils …` in several processes and return its result; for a notebook cell.
+    """Run `python -m MODULE …` in several processes and return its result; for a notebook cell.
 
     The processes are started fresh, not forked: a notebook that has used a GPU cannot fork.
 
     Args:
-        arguments: what follows `python -m`, such as ["course_utils", "train", "sft", "--output", …].
+        arguments: what follows `python -m`, such as ["course_utils.commands.train", "sft", "--output", …].
         processes: how many, usually one for each GPU.
         output: the run's folder, in which `result.json` appears.
         threads: CPU threads of each process; by default those of this process shared equally.

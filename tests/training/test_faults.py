@@ -53,15 +53,16 @@ def test_a_gradient_that_is_not_finite_stops_before_the_update(fit):
 class Hungry(SmallLoss):
     """Out of memory beyond a number of rows; `real` raises what torch raises."""
 
-    def __init__(self, limit, error=None):
-        super().__init__()
+    def __init__(self, limit, error=None, dropout=0.0):
+        super().__init__(dropout)
         self.limit, self.error, self.sizes = limit, error or torch.OutOfMemoryError("CUDA out of memory."), []
 
     def forward(self, batch):
         self.sizes.append(len(batch["input_ids"]))
+        loss = super().forward(batch)
         if self.sizes[-1] > self.limit:
             raise self.error
-        return super().forward(batch)
+        return loss
 
 
 @pytest.mark.parametrize(
@@ -92,6 +93,12 @@ def test_halving_is_said_and_remembered_by_the_next_process(fit, capsys):
     module = Hungry(4)
     result, _, _ = fit(module, evaluate=stop_at(-1), evaluate_every=1)
     assert max(module.sizes) == 4 and result.resumed_from == 4
+
+
+def test_the_retried_step_draws_what_it_would_have_drawn(fit):
+    whole, _, _ = fit(SmallLoss(dropout=0.5), "whole", micro_batch=4)
+    cut, _, _ = fit(Hungry(4, dropout=0.5), "cut")
+    assert cut.losses == whole.losses
 
 
 def test_out_of_memory_with_one_row_stops_with_advice(fit):
