@@ -62,20 +62,27 @@ def require_space(folder, needed, purpose):
         )
 
 
+def _is_disk_full(error):
+    """True for a full disk, said by Python, or in words by safetensors and tokenizers, which are written in Rust."""
+    if isinstance(error, OSError):
+        return error.errno in DISK_FULL or getattr(error, "winerror", None) in WINDOWS_DISK_FULL
+    return any(f"(os error {number})" in str(error) for number in (DISK_FULL if os.name != "nt" else WINDOWS_DISK_FULL))
+
+
 @contextlib.contextmanager
 def explained(purpose, folder):
     """Turn a full disk or a folder that may not be written, met inside the block, into one AssetError."""
     try:
         yield
-    except OSError as error:
-        if error.errno in DISK_FULL or getattr(error, "winerror", None) in WINDOWS_DISK_FULL:
+    except Exception as error:
+        if _is_disk_full(error):
             raise AssetError(
                 f"{purpose} stopped: the disk of {folder} is full. What was half written is removed.\n"
                 "Free some space, or set COURSE_HOME to a folder on a larger disk, and run the same command again."
             ) from error
-        if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:
             raise AssetError(
-                f"{purpose} stopped: {error.filename or folder} cannot be written.\n"
+                f"{purpose} stopped: {getattr(error, 'filename', None) or folder} cannot be written.\n"
                 "Set COURSE_HOME to a folder of your own; a folder shared read-only must be filled by who shares it "
                 "(python -m course_utils assets export FOLDER)."
             ) from error
@@ -125,9 +132,9 @@ def temporary_sibling(target):
     try:
         yield folder
         for path in [*folder.rglob("*"), folder]:
-            path.chmod(
-                0o755 if path.is_dir() else 0o644
-            )  # temporary folders and safetensors are private; a class reads
+            # temporary folders and what safetensors writes are private, and a class must read them
+            with contextlib.suppress(OSError):  # a mounted Drive may know no permissions
+                path.chmod(0o755 if path.is_dir() else 0o644)
             sync(path)
         if target.exists():  # only ever a damaged copy: callers skip a good one
             shutil.rmtree(target)

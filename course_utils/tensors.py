@@ -8,7 +8,7 @@ def check_same_shape(**tensors):
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if len(set(shapes.values())) > 1:
         listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-        raise ValueError(f"Expected tensors of one shape, got {listed}. Is one of them shifted by a token, or unbatched?")
+        raise ValueError(f"Expected tensors of one shape, got {listed}. Is one shifted by a token, or unbatched?")
 
 
 def masked_mean(values, mask):
@@ -19,7 +19,7 @@ def masked_mean(values, mask):
         mask: the same shape, bool, True where a value counts.
 
     Returns:
-        A scalar tensor, differentiable with respect to values. What lies outside the mask, NaN included, cannot reach it.
+        A scalar tensor, differentiable with respect to values. Nothing outside the mask reaches it, not even NaN.
 
     Raises:
         ValueError: shapes differ, mask is not bool, or nothing counts.

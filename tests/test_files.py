@@ -71,6 +71,7 @@ def test_the_lock_opens_again_after_an_error(tmp_path):
     [
         (OSError(errno.ENOSPC, "No space left on device"), "is full. What was half written is removed"),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "is full. What was half written is removed"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "is full. What was half written is removed"),
         (PermissionError(errno.EACCES, "Permission denied", "there"), "there cannot be written"),
         (OSError(errno.EROFS, "Read-only file system"), "here cannot be written"),
     ],
@@ -84,6 +85,8 @@ def test_errors_of_the_disk_are_explained(error, says):
 def test_other_errors_stay_what_they_are():
     with pytest.raises(FileNotFoundError), files.explained("Saving", "here"):
         raise FileNotFoundError(errno.ENOENT, "No such file")
+    with pytest.raises(RuntimeError, match="other"), files.explained("Saving", "here"):
+        raise RuntimeError("other (os error 5)")
 
 
 def test_a_device_that_is_really_full(tmp_path):

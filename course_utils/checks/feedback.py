@@ -27,14 +27,20 @@ def attempt(function, *arguments):
 
 
 def close(came, expected, tolerance=1e-6):
-    """True when two numbers, or two lists of numbers of one length, agree."""
+    """True when two numbers, or two lists of numbers of one length, agree; tensors count as what they hold."""
     try:
-        came, expected = ([float(x) for x in (v if hasattr(v, "__len__") else [v])] for v in (came, expected))
+        came, expected = _numbers(came), _numbers(expected)
     except (TypeError, ValueError):
         return False
     if len(came) != len(expected):
         return False
     return all(math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance) for a, b in zip(came, expected, strict=True))
+
+
+def _numbers(value):
+    """The floats in a number, a list of numbers or a tensor; a tensor without dimensions is a number."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return [float(x) for x in (value if isinstance(value, list | tuple) else [value])]
 
 
 def short(value):

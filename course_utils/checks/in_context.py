@@ -29,7 +29,7 @@ def check_threshold(threshold):
 
 
 def check_worse_examples(judge, pool, questions, chosen):
-    """Check four true examples that make the model worse than no example, with both sides calibration-free.
+    """Check four true examples that make the model worse than four drawn at random; neither side is calibrated.
 
     Args:
         judge: an `in_context.Judge`.
@@ -37,6 +37,7 @@ def check_worse_examples(judge, pool, questions, chosen):
         questions: `in_context.Questions`.
         chosen: four positions in the pool; the labels stay as people gave them.
     """
+    chosen = list(chosen) if isinstance(chosen, list | tuple | range) else None
     problem = _not_four(chosen, len(pool))
     if problem:
         return feedback.failed(problem)
@@ -60,10 +61,10 @@ def _accuracy(judge, examples, questions):
 
 
 def _not_four(chosen, size):
-    if chosen is None or chosen is Ellipsis or len(list(chosen)) != SHOTS:
-        return f"expected {SHOTS} positions in the pool, as [0, 1, 2, 3]; got {chosen!r}."
+    if chosen is None or len(chosen) != SHOTS:
+        return f"expected a list of {SHOTS} positions in the pool, as [0, 1, 2, 3]; got {chosen or 'none yet'}."
     if any(isinstance(c, bool) or not isinstance(c, int) or not 0 <= c < size for c in chosen):
-        return f"expected whole numbers from 0 to {size - 1}, got {list(chosen)}."
+        return f"expected whole numbers from 0 to {size - 1}, got {chosen}."
     if len(set(chosen)) != SHOTS:
-        return f"an example may be shown once only, got {list(chosen)}."
+        return f"an example may be shown once only, got {chosen}."
     return None

@@ -9,7 +9,7 @@ def check_softmax(softmax):
     """Check a function (logits, temperature) → probabilities."""
     cases = [([0.0, 0.0], 1.0), ([2.0, 1.0, 0.0], 1.0), ([2.0, 1.0, 0.0], 0.5), ([2.0, 1.0, 0.0], 2.0)]
     for logits, temperature in cases:
-        result, problem = feedback.attempt(softmax, logits, temperature)
+        result, problem = feedback.attempt(softmax, list(logits), temperature)
         if problem:
             return feedback.failed(problem)
         exps = [math.exp(x / temperature) for x in logits]
@@ -33,8 +33,9 @@ def check_perplexity(perplexity):
         if not feedback.close(result, expected, 1e-5):
             shown = feedback.short([math.exp(x) for x in logprobs])
             return feedback.failed(
-                f"for tokens of probability {shown} you gave {feedback.short(result)}, expected {feedback.short(expected)}. "
-                "Average the log-probabilities first, turn the sign, then take exp: the mean of 1/p is another number."
+                f"for tokens of probability {shown} you gave {feedback.short(result)}, "
+                f"expected {feedback.short(expected)}. Average the log-probabilities first, turn the sign, then take exp: "
+                "the mean of 1/p is another number."
             )
     return feedback.passed("right: a perplexity of k means as unsure as among k equally likely tokens.")
 
@@ -46,6 +47,7 @@ def _softmax_slip(result, logits, temperature):
     plain = [math.exp(x) for x in logits]
     if feedback.close(result, [x / sum(plain) for x in plain], 1e-5):
         return "The temperature has no effect yet."
-    if feedback.close(result, [x / temperature for x in exps], 1e-5) or not feedback.close(sum(result), 1.0, 1e-5):
+    raw = [math.exp(x / temperature) for x in logits]
+    if feedback.close(result, raw, 1e-5):
         return "Probabilities must sum to 1: divide every exponential by their sum."
-    return "Divide each logit by the temperature before the exponential."
+    return "Divide each logit by the temperature, take exponentials, divide each by their sum."

@@ -160,9 +160,8 @@ def ensure(more_extras=(), root=ROOT, report=print):
     expected = key(root)
     if not set(extras) <= set(stamped(folder, expected) or ()):
         with files.locked(root / "build", report):
-            had = stamped(folder, expected)
-            if not set(extras) <= set(had or ()):
-                _set_up(kind, folder, expected, set(extras) | set(had or ()), root, report)
+            if not set(extras) <= set(stamped(folder, expected) or ()):
+                _set_up(kind, folder, expected, extras, root, report)
     inside = kind == "conda" or _same(sys.prefix, folder)
     return None if inside else python_of(folder)
 

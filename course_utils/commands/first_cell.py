@@ -33,7 +33,7 @@ import sys
 from importlib.util import find_spec
 
 sys.path.append("..")
-find_spec("course_utils") or get_ipython().run_line_magic("pip", "install --quiet --no-deps {source}")
+find_spec("course_utils") or get_ipython().run_line_magic("pip", "install -q --no-deps {source}")
 from course_utils.commands.first_cell import ready
 
 run = (runtime := ready()).start()

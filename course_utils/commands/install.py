@@ -144,5 +144,5 @@ def _choose_torch(python, pinned, report):
     version = installers.pip_would_take(python, pinned, requirement)
     backend = installers.torch_backend(platform.system(), installers.has_nvidia(), version)
     build = {"cpu": "a build without CUDA", "auto": "a build that this NVIDIA driver runs"}.get(backend, "pip's choice")
-    report(f"  torch {version or ''}: {build}")
+    report(f"  torch {version or '(version unknown)'}: {build}")
     return backend, version

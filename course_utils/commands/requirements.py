@@ -50,7 +50,8 @@ def declared(extras=(), root=ROOT):
 
 def installed_version(name):
     """The version of an installed distribution, None without one. A clone's own build leavings do not count."""
-    folders = [folder for folder in sys.path if folder and os.path.realpath(folder) != str(ROOT)]
+    clone = str(ROOT) if (ROOT / "pyproject.toml").is_file() else None
+    folders = [folder for folder in sys.path if folder and os.path.realpath(folder) != clone]
     for found in metadata.distributions(name=name, path=folders):
         return found.version
     return None

@@ -88,7 +88,7 @@ def flip_labels(examples, share, *, seed):
 def prompt_tokens(tokenizer, template, examples):
     """Token ids of <bos> and the examples; questions are encoded on their own and follow behind."""
     text = "".join(template.example(example.text, example.label) for example in examples)
-    return [tokenizer.bos_token_id] + tokenizer(text, add_special_tokens=False).input_ids
+    return [tokenizer.bos_token_id, *tokenizer(text, add_special_tokens=False).input_ids]
 
 
 def question_tokens(tokenizer, template, texts):

@@ -31,8 +31,14 @@ def calibrated_threshold(scores):
 
 
 def correct(scores, labels, threshold=0.0):
-    """(N,) float, 1 where the decision `score > threshold` agrees with the label (1 positive, 0 negative)."""
+    """(N,) float, 1 where the decision `score > threshold` agrees with the label (1 positive, 0 negative).
+
+    Raises:
+        ValueError: not one label for each score, or a score is NaN (which would count as negative).
+    """
     labels = torch.as_tensor(labels)
     if scores.shape[-1] != len(labels):
         raise ValueError(f"{scores.shape[-1]} scores for {len(labels)} labels: were the items reordered or filtered?")
+    if scores.isnan().any():
+        raise ValueError(f"{int(scores.isnan().sum())} of {scores.numel()} scores are NaN: the model's run is broken.")
     return ((scores > threshold).long() == labels).float()

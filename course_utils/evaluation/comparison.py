@@ -35,13 +35,18 @@ class Estimate:
 def mean_interval(values, *, over="both", level=0.95, seed=0):
     """Mean of a (draws, items) matrix, or of (items,), with its bootstrap percentile interval.
 
+    One draw leaves nothing to resample over draws, as with zero-shot, of which there is only one: then `over="both"`
+    is `over="items"`. The estimate's `draws` says so; the interval does not speak for other examples or seeds.
+
     Raises:
         ValueError: an unknown `over`, too few items or draws to resample, or values that are not finite.
     """
     values = torch.as_tensor(values, dtype=torch.float64)
     values = values[None] if values.ndim == 1 else values
-    _check(values, over)
+    _check(values, over, level)
     draws, items = values.shape
+    if over == "both" and draws == 1:
+        over = "items"
     generator = torch.Generator().manual_seed(seed)
     # A resample is a set of weights: how often each row and each column was picked.
     row = _weights(draws, over in ("draws", "both"), generator)
@@ -57,11 +62,18 @@ def paired_difference(ours, baseline, *, over="both", level=0.95, seed=0):
     Args:
         ours: (draws, items) or (items,).
         baseline: the same shape, or (items,) when the baseline has no draws; then it is paired with every draw.
+
+    Raises:
+        ValueError: other items or other draws on the two sides, and what `mean_interval` refuses.
     """
     ours, baseline = torch.as_tensor(ours).double(), torch.as_tensor(baseline).double()
     if ours.shape[-1] != baseline.shape[-1]:
         raise ValueError(
             f"A paired comparison needs the same items on both sides, got {ours.shape[-1]} and {baseline.shape[-1]}."
+        )
+    if baseline.ndim > 1 and ours.shape != baseline.shape:
+        raise ValueError(
+            f"Expected a baseline of shape {tuple(ours.shape)}, or one row for all draws, got {tuple(baseline.shape)}."
         )
     return mean_interval(ours - baseline, over=over, level=level, seed=seed)
 
@@ -76,11 +88,15 @@ def _weights(count, resampled, generator):
     )
 
 
-def _check(values, over):
+def _check(values, over, level):
     if over not in OVER:
         raise ValueError(f"Unknown over={over!r}; expected one of {', '.join(OVER)}.")
+    if not 0 < level < 1:
+        raise ValueError(f"Expected a level between 0 and 1, as 0.95, got {level}. Is it a percentage?")
+    if values.ndim != 2 or len(values) == 0:
+        raise ValueError(f"Expected values of shape (draws, items) or (items,), got {tuple(values.shape)}.")
     draws, items = values.shape
-    if over in ("draws", "both") and draws < 2 and over != "both":
+    if over == "draws" and draws < 2:
         raise ValueError("One draw cannot say how much draws differ; repeat the run with other examples or seeds.")
     if items < 2:
         raise ValueError(f"An interval over items needs at least two of them, got {items}.")

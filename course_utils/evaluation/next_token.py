@@ -4,6 +4,7 @@ Shapes: T tokens of a text, V vocabulary, D width.
 """
 
 from collections import Counter, defaultdict
+from itertools import pairwise
 
 import torch
 
@@ -15,7 +16,7 @@ class Bigrams:
         """Count pairs of neighbours. rows: lists of token ids, <bos> first."""
         followers, everywhere = defaultdict(Counter), Counter()
         for row in rows:
-            for token, following in zip(row, row[1:], strict=False):
+            for token, following in pairwise(row):
                 followers[token][following] += 1
                 everywhere[following] += 1
         if not everywhere:
@@ -51,5 +52,11 @@ def guesses(model, row, *, chunk=64):
 
 
 def hit_rate(guessed, row):
-    """The share of row[1:] that was guessed right."""
+    """The share of row[1:] that was guessed right.
+
+    Raises:
+        ValueError: the row has no second token, or not one guess for each.
+    """
+    if len(row) < 2 or len(guessed) != len(row) - 1:
+        raise ValueError(f"Expected a guess for each token but the first, got {len(guessed)} for {len(row)} tokens.")
     return sum(guess == truth for guess, truth in zip(guessed, row[1:], strict=True)) / len(guessed)

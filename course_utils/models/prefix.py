@@ -24,7 +24,7 @@ class Prefix:
     cache: object  # transformers' cache with the keys and values of every layer, batch size 1
 
     def expanded(self, rows):
-        """The cache for a batch whose rows share this prefix: views, so nothing is copied and the prefix stays clean."""
+        """The cache for a batch whose rows share this prefix: views, so nothing is copied and the prefix is kept."""
         expanded = copy.copy(self.cache)
         expanded.layers = [copy.copy(layer) for layer in self.cache.layers]
         for layer in expanded.layers:
@@ -163,7 +163,7 @@ def _masks(model, prefix_tokens, owner, offset):
         return torch.zeros(mask.shape, dtype=model.dtype, device=model.device).masked_fill_(~mask, blocked)
 
     kinds = set(getattr(config, "layer_types", None) or [])
-    if "sliding_attention" not in kinds:
-        return additive(None)
+    if "sliding_attention" not in kinds:  # a model that tells no kinds apart, as Mistral, has its window everywhere
+        return additive(None if kinds else getattr(config, "sliding_window", None))
     windows = {"full_attention": None, "sliding_attention": config.sliding_window}
     return {kind: additive(windows[kind]) for kind in kinds}

@@ -108,7 +108,7 @@ def _step(model, tokens, mask, positions, cache, temperature, generator):
 
 
 def _logits(model, hidden):
-    """(B, D) → (B, V) float32. Contiguous, since a strided slice times a frozen bf16 head is hundreds of times slower."""
+    """(B, D) → (B, V) float32. Contiguous: a strided slice times a frozen bf16 head is hundreds of times slower."""
     return model.get_output_embeddings()(hidden.contiguous()).float()
 
 

@@ -1,6 +1,8 @@
 """Show a function of the package in a notebook, so that a reader reads the code that runs, not a copy of it."""
 
+import ast
 import inspect
+import textwrap
 from pathlib import Path
 
 import course_utils
@@ -13,22 +15,18 @@ def show_source(function, *, docstring=False):
         function: a function or class of `course_utils`.
         docstring: whether to print the docstring too; the prose around the cell usually says it already.
     """
+    function = inspect.unwrap(function)  # the file of a decorated function would be its decorator's
     lines = inspect.getsource(function).rstrip().splitlines()
     if not docstring:
-        lines = _without_docstring(function, lines)
+        lines = _without_docstring(lines)
     place = Path(inspect.getsourcefile(function)).resolve().relative_to(Path(course_utils.__file__).resolve().parent)
     print(f"# course_utils/{place.as_posix()}")
     print("\n".join(lines))
 
 
-def _without_docstring(function, lines):
-    quotes = '"""'
-    start = next((i for i, line in enumerate(lines) if line.strip().startswith(quotes)), None)
-    if function.__doc__ is None or start is None:
+def _without_docstring(lines):
+    definition = ast.parse(textwrap.dedent("\n".join(lines))).body[0]
+    if ast.get_docstring(definition) is None:
         return lines
-    end = (
-        start
-        if lines[start].count(quotes) == 2
-        else next(i for i in range(start + 1, len(lines)) if quotes in lines[i])
-    )
-    return lines[:start] + lines[end + 1 :]
+    docstring = definition.body[0]
+    return lines[: docstring.lineno - 1] + lines[docstring.end_lineno :]

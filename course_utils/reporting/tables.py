@@ -22,7 +22,7 @@ def as_text(rows, columns=None, *, title=None):
     columns = list(columns or rows[0])
     cells = [[_cell(row.get(column)) for column in columns] for row in rows]
     widths = [max(len(column), *(len(line[i]) for line in cells)) for i, column in enumerate(columns)]
-    numeric = [all(isinstance(row.get(column), int | float) for row in rows) for column in columns]
+    numeric = [all(_stands_right(row.get(column)) for row in rows) for column in columns]
     lines = [columns, ["─" * width for width in widths], *cells]
     text = [
         "  ".join(
@@ -31,6 +31,10 @@ def as_text(rows, columns=None, *, title=None):
         for line in lines
     ]
     return "\n".join(line.rstrip() for line in ([title, ""] if title else []) + text)
+
+
+def _stands_right(value):
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _cell(value):

@@ -71,10 +71,10 @@ def example_editor(judge, examples, text):
 def bars_html(pairs):
     """(name, probability) pairs as bars in HTML, with the numbers written out."""
     widest = max(probability for _, probability in pairs)
-    cell = "padding:2px 8px;font-size:16px"
+    cell, bar = "padding:2px 8px;font-size:16px", f"background:{OURS};height:16px"
     rows = "".join(
         f"<tr><td style='{cell};text-align:right;font-family:monospace'>{html.escape(visible_token(name))}</td>"
-        f"<td style='{cell}'><div style='background:{OURS};height:16px;width:{360 * probability / widest:.0f}px'></div></td>"
+        f"<td style='{cell}'><div style='{bar};width:{360 * probability / widest:.0f}px'></div></td>"
         f"<td style='{cell}'>{probability:.1%}</td></tr>"
         for name, probability in pairs
     )

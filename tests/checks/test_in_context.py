@@ -1,0 +1,94 @@
+"""The exercises of notebook 05: the solutions pass; the stub, plausible slips and forbidden choices do not."""
+
+import statistics
+
+import pytest
+import torch
+
+from course_utils.checks import in_context as check
+from course_utils.data import prompts
+from course_utils.evaluation import classification, in_context
+
+POOL = [prompts.Example(f"review {n}", n % 2) for n in range(20)]
+QUESTIONS = in_context.Questions(("a", "b", "c", "d"), (1, 0, 1, 0))
+
+
+class Recency:
+    """A judge that calls everything what the examples show most: right half of the time when they are one-sided."""
+
+    def scores(self, examples, texts):
+        lean = sum(2 * example.label - 1 for example in examples)
+        truth = torch.tensor([1.0, -1.0, 1.0, -1.0])
+        return torch.full((len(texts),), float(lean)) if lean else truth
+
+
+@pytest.mark.parametrize(
+    "solution",
+    [
+        lambda scores: scores.median(),
+        lambda scores: scores.median().item(),
+        lambda scores: statistics.median(scores.tolist()),
+        lambda scores: sorted(scores)[len(scores) // 2],
+        lambda scores: scores.quantile(0.5),
+    ],
+)
+def test_threshold_accepts_the_solution_in_any_form(solution, capsys):
+    assert check.check_threshold(solution) is True
+    assert capsys.readouterr().out.startswith("✓ right: half of the unlabelled")
+
+
+def test_threshold_agrees_with_the_package():
+    scores = torch.tensor([-1.0, 4.0, 0.5, 10.0, 2.0, 1.0, 7.0, 8.0, -3.0, 6.0, 5.0])
+    assert classification.calibrated_threshold(scores) == statistics.median(scores.tolist())
+
+
+@pytest.mark.parametrize(
+    ("slip", "named"),
+    [
+        (lambda scores: ..., "returns nothing yet"),
+        (lambda scores: scores.mean(), "That is the mean"),
+        (lambda scores: 0.0, "Half of the scores should lie above"),
+        (lambda scores: (scores.max() + scores.min()) / 2, "Half of the scores should lie above"),
+        (lambda scores: scores[len(scores) // 2], "Half of the scores should lie above"),
+        (lambda scores: scores.sigmoid().median(), "Half of the scores should lie above"),
+        (lambda scores: scores, "Half of the scores should lie above"),
+        (lambda scores: scores.medium(), "raised AttributeError"),
+    ],
+)
+def test_threshold_names_the_slip(slip, named, capsys):
+    assert check.check_threshold(slip) is False
+    said = capsys.readouterr().out
+    assert said.startswith("✗ ") and named in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("chosen", [[1, 3, 5, 7], (0, 2, 4, 6), range(0, 8, 2)])
+def test_four_one_sided_examples_make_it_worse(chosen, capsys):
+    assert check.check_worse_examples(Recency(), POOL, QUESTIONS, chosen) is True
+    said = capsys.readouterr().out
+    assert "with your four 50% are right, with four drawn at random 100%, with one answer for all 50%" in said
+
+
+def test_four_balanced_examples_do_not(capsys):
+    assert check.check_worse_examples(Recency(), POOL, QUESTIONS, [0, 1, 2, 3]) is False
+    assert "which label comes most often, and which comes last" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("chosen", "named"),
+    [
+        (..., "expected a list of 4 positions"),
+        (None, "expected a list of 4 positions"),
+        ([...], "expected a list of 4 positions"),
+        (7, "expected a list of 4 positions"),
+        ([1, 3, 5], "expected a list of 4 positions"),
+        ([1, 3, 5, 20], "whole numbers from 0 to 19"),
+        ([1, 3, 5, -1], "whole numbers from 0 to 19"),
+        ([1, 3, 5, 7.0], "whole numbers from 0 to 19"),
+        ([True, 3, 5, 7], "whole numbers from 0 to 19"),
+        ([1, 1, 1, 1], "shown once only"),
+    ],
+)
+def test_what_is_not_four_examples_is_refused(chosen, named, capsys):
+    assert check.check_worse_examples(Recency(), POOL, QUESTIONS, chosen) is False
+    said = capsys.readouterr().out
+    assert said.startswith("✗ ") and named in said

@@ -1,0 +1,60 @@
+"""A table of word pairs counted by hand, and a model's guesses equal to those of its full logits."""
+
+import math
+
+import pytest
+import torch
+
+from course_utils.evaluation import next_token
+
+ROW = [2, 288, 329, 294, 332, 270, 271, 272, 300]
+
+
+def test_word_pairs_by_hand():
+    table = next_token.Bigrams([[1, 5, 6], [1, 5, 7], [1, 5, 7], [1, 8]])
+    assert table.best == {1: 5, 5: 7}
+    assert table.usual == 5
+    assert table.guess([1, 5, 9, 1, 8]) == [5, 7, 5, 5]
+
+
+def test_pairs_do_not_cross_texts():
+    assert next_token.Bigrams([[1, 2], [3, 4]]).best == {1: 2, 3: 4}
+
+
+@pytest.mark.parametrize("rows", [[], [[]], [[1], [2]]])
+def test_texts_without_pairs_are_refused(rows):
+    with pytest.raises(ValueError, match="no pair of neighbours"):
+        next_token.Bigrams(rows)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 8, 64])
+def test_guesses_are_those_of_the_full_logits(tiny_model, chunk):
+    best, losses = next_token.guesses(tiny_model, ROW, chunk=chunk)
+    with torch.inference_mode():
+        logits = tiny_model(torch.tensor([ROW])).logits[0, :-1].float()
+    assert best == logits.argmax(-1).tolist()
+    expected = -logits.log_softmax(-1)[torch.arange(len(ROW) - 1), ROW[1:]]
+    torch.testing.assert_close(losses, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_the_loss_at_a_place_knows_nothing_of_what_follows(tiny_model):
+    _, short = next_token.guesses(tiny_model, ROW[:5])
+    _, long = next_token.guesses(tiny_model, ROW)
+    torch.testing.assert_close(short, long[:4], atol=1e-4, rtol=1e-4)
+
+
+def test_no_idea_costs_ln_v(tiny_model):
+    torch.nn.init.zeros_(tiny_model.get_output_embeddings().weight)
+    _, losses = next_token.guesses(tiny_model, ROW)
+    assert losses.tolist() == pytest.approx([math.log(tiny_model.config.vocab_size)] * (len(ROW) - 1), abs=1e-4)
+
+
+def test_hit_rate_by_hand():
+    assert next_token.hit_rate([5, 7, 5, 5], [1, 5, 9, 5, 8]) == 0.5
+    assert next_token.hit_rate([5], [1, 5]) == 1.0
+
+
+@pytest.mark.parametrize(("guessed", "row"), [([], [1]), ([], []), ([1, 2], [1, 2])])
+def test_a_hit_rate_needs_a_guess_for_each_token_but_the_first(guessed, row):
+    with pytest.raises(ValueError, match=f"got {len(guessed)} for {len(row)} tokens"):
+        next_token.hit_rate(guessed, row)

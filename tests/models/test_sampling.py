@@ -1,0 +1,144 @@
+"""The sampler writes what an argmax over the whole text would, whatever stands beside a row in its batch."""
+
+import pytest
+import torch
+
+from course_utils.models import sampling
+
+BATCH = [[2, 288], [2, *range(270, 360)], [2], [2, 300, 301, 302, 303, 304], [2, 350]]  # one longer than the window
+
+
+def most_probable(model, prompt, continuation):
+    """What an argmax over the whole text, read without cache, takes after each beginning of prompt + continuation."""
+    with torch.inference_mode():
+        logits = model(torch.tensor([[*prompt, *continuation]]), use_cache=False).logits[0]
+    return tuple(logits[len(prompt) - 1 : -1].argmax(-1).tolist())
+
+
+def greedy(model, prompts, tokens=12, **how):
+    return sampling.sample(model, prompts, max_new_tokens=tokens, temperature=0, **how)
+
+
+def test_greedy_equals_an_argmax_over_the_whole_text_without_cache(tiny_model):
+    (row,) = greedy(tiny_model, [[2, 288]], 70)  # past the end of the sliding window
+    assert not row.stopped and len(row.tokens) == 70 > tiny_model.config.sliding_window
+    assert row.tokens == most_probable(tiny_model, [2, 288], row.tokens)
+
+
+def test_a_batch_of_different_lengths_equals_one_by_one(tiny_model):
+    assert max(map(len, BATCH)) > tiny_model.config.sliding_window
+    rows = greedy(tiny_model, BATCH)
+    assert len({row.tokens for row in rows}) == len(BATCH), "the test needs rows that differ"
+    assert [row.tokens for row in rows] == [
+        most_probable(tiny_model, p, r.tokens) for p, r in zip(BATCH, rows, strict=True)
+    ]
+    assert rows == [greedy(tiny_model, [prompt])[0] for prompt in BATCH]
+
+
+def test_left_padding_changes_no_logit(tiny_model, monkeypatch):
+    seen, logits_of = [], sampling._logits
+    monkeypatch.setattr(sampling, "_logits", lambda *given: seen.append(logits_of(*given)) or seen[-1])
+    greedy(tiny_model, BATCH, 3)
+    together, seen[:] = torch.stack(seen, dim=1), []
+    for row, prompt in enumerate(BATCH):
+        greedy(tiny_model, [prompt], 3)
+        torch.testing.assert_close(torch.cat(seen), together[row], atol=1e-4, rtol=1e-4)
+        seen.clear()
+
+
+def test_finished_rows_leave_the_batch_and_the_others_go_on(tiny_model, monkeypatch):
+    free = greedy(tiny_model, BATCH)
+    stop = free[1].tokens[2]
+    widths, step = [], sampling._step
+    monkeypatch.setattr(sampling, "_step", lambda *given: widths.append(len(given[1])) or step(*given))
+    ended = greedy(tiny_model, BATCH, stop_tokens=[stop])
+    for before, after in zip(free, ended, strict=True):
+        if stop in before.tokens:
+            assert after == sampling.Sample(before.tokens[: before.tokens.index(stop) + 1], True)
+        else:
+            assert after == before
+    stopped = [len(row.tokens) for row in ended if row.stopped]
+    assert stopped and len(stopped) < len(BATCH), "the test needs rows that stop and rows that go on"
+    assert widths == [sum(len(row.tokens) > at for row in ended) for at in range(12)]
+
+
+def test_nothing_is_computed_after_the_last_row_stopped(tiny_model, monkeypatch):
+    first = greedy(tiny_model, [[2, 288]], 1)[0].tokens[0]
+    calls, step = [], sampling._step
+    monkeypatch.setattr(sampling, "_step", lambda *given: calls.append(1) or step(*given))
+    assert greedy(tiny_model, [[2, 288]] * 2, 50, stop_tokens=[first, 5]) == [sampling.Sample((first,), True)] * 2
+    assert len(calls) == 1
+
+
+def test_the_same_seed_gives_the_same_text(tiny_model):
+    def write(seed):
+        return sampling.sample(tiny_model, BATCH, max_new_tokens=8, temperature=1.5, seed=seed)
+
+    assert write(1) == write(1)
+    assert write(1) != write(2)
+    torch.manual_seed(5)
+    global_state = torch.get_rng_state()
+    write(3)
+    assert torch.equal(torch.get_rng_state(), global_state), "a sampler must not use up the run's random numbers"
+
+
+def test_frequencies_are_those_of_the_softmax_at_the_temperature(tiny_model):
+    prompt, temperature = [2, 288], 2.0
+    expected = torch.softmax(sampling.next_token_logits(tiny_model, prompt) / temperature, -1)
+    rows = sampling.sample(tiny_model, [prompt] * 2000, max_new_tokens=1, temperature=temperature, seed=0)
+    counted = torch.bincount(torch.tensor([row.tokens[0] for row in rows]), minlength=len(expected)) / 2000
+    error = (expected * (1 - expected) / 2000).sqrt()
+    assert expected.max() < 0.9, "the test needs a distribution with some spread"
+    assert ((counted - expected).abs() <= 5 * error + 2 / 2000).all()
+
+
+def test_a_low_temperature_nears_greedy(tiny_model):
+    cold = sampling.sample(tiny_model, BATCH, max_new_tokens=6, temperature=1e-4)
+    assert cold == greedy(tiny_model, BATCH, 6)
+
+
+def test_next_token_logits_are_those_of_the_model(tiny_model):
+    with torch.inference_mode():
+        expected = tiny_model(torch.tensor([BATCH[3]])).logits[0, -1]
+    torch.testing.assert_close(sampling.next_token_logits(tiny_model, BATCH[3]), expected.float())
+
+
+def test_top_next_is_sorted_and_readable(tiny_model, tiny_tokenizer):
+    best = sampling.top_next(tiny_model, tiny_tokenizer, "the film is", k=5)
+    probabilities = torch.softmax(sampling.next_token_logits(tiny_model, tiny_tokenizer("the film is").input_ids), -1)
+    order = probabilities.argsort(descending=True)[:5].tolist()
+    assert [token for token, _ in best] == [tiny_tokenizer.decode([i]) for i in order]
+    assert [p for _, p in best] == pytest.approx(probabilities[order].tolist())
+
+
+def test_continue_text_is_the_sample_as_text_without_its_end(tiny_model, tiny_tokenizer, monkeypatch):
+    prompt = tiny_tokenizer("the film is").input_ids
+    (row,) = sampling.sample(tiny_model, [prompt], max_new_tokens=7, temperature=0.7, seed=3)
+    how = {"max_new_tokens": 7, "temperature": 0.7, "seed": 3}
+    text = sampling.continue_text(tiny_model, tiny_tokenizer, "the film is", **how)
+    assert text == tiny_tokenizer.decode(row.tokens, skip_special_tokens=True)
+    end = sampling.Sample((*row.tokens[:2], tiny_tokenizer.eos_token_id), True)
+    asked = {}
+    monkeypatch.setattr(sampling, "sample", lambda *given, **options: asked.update(options) or [end])
+    said = sampling.continue_text(tiny_model, tiny_tokenizer, "the film is")
+    assert said == tiny_tokenizer.decode(row.tokens[:2])
+    assert list(asked["stop_tokens"]) == [tiny_tokenizer.eos_token_id]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "how", "says"),
+    [
+        ([], {}, "got 0 prompts"),
+        ([[2], [], [2], []], {}, r"got 4 prompts, empty rows \[1, 3\]"),
+        ([[2]], {"max_new_tokens": 0}, "max_new_tokens of at least 1, got 0"),
+        ([[2]], {"temperature": -0.5}, "0 \\(greedy\\) or more, got -0.5"),
+    ],
+)
+def test_what_cannot_be_continued_is_refused(tiny_model, prompts, how, says):
+    with pytest.raises(ValueError, match=says):
+        sampling.sample(tiny_model, prompts, **{"max_new_tokens": 3} | how)
+
+
+def test_no_token_is_no_beginning(tiny_model):
+    with pytest.raises(ValueError, match="at least one token, such as <bos>"):
+        sampling.next_token_logits(tiny_model, [])

@@ -1,0 +1,92 @@
+"""Each plot says what its axes are, draws the numbers it was given and leaves no figure behind."""
+
+import matplotlib.pyplot as plt
+import pytest
+from matplotlib.colors import to_rgba
+
+from course_utils.evaluation.comparison import Estimate
+from course_utils.reporting import plots
+
+LOW, HIGH = Estimate(0.5, 0.4, 0.7, 1, 20), Estimate(0.8, 0.75, 0.85, 6, 20)
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """The axes of every plot at the moment it is shown."""
+    drawn = []
+    monkeypatch.setattr(plt, "show", lambda: drawn.append(plt.gca()))
+    yield drawn
+    assert plt.get_fignums() == [], "a figure was left open"
+
+
+def test_a_plot_has_its_title_and_labels(shown):
+    with plots.axes(title="Loss", xlabel="steps", ylabel="loss (nats)", size=(3, 2)) as ax:
+        ax.plot([1, 2], label="ours")
+    assert shown == [ax]
+    assert (ax.get_title(loc="left"), ax.get_xlabel(), ax.get_ylabel()) == ("Loss", "steps", "loss (nats)")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["ours"]
+    assert tuple(ax.figure.get_size_inches()) == (3, 2)
+
+
+def test_one_line_without_a_name_needs_no_legend(shown):
+    with plots.axes(title="Loss", xlabel="steps", ylabel="nats") as ax:
+        ax.plot([1, 2])
+    assert ax.get_legend() is None
+
+
+def test_an_error_while_drawing_leaves_nothing_behind(shown):
+    with pytest.raises(ZeroDivisionError), plots.axes(title="Loss", xlabel="steps", ylabel="nats"):
+        raise ZeroDivisionError
+    assert shown == []
+
+
+def test_the_style_of_others_is_untouched(shown):
+    before = dict(plt.rcParams)
+    with plots.axes(title="Loss", xlabel="steps", ylabel="nats") as ax:
+        assert ax.xaxis.label.get_size() >= 14, "the last row reads it"
+    assert dict(plt.rcParams) == before
+
+
+def test_next_tokens_are_bars_with_the_most_probable_on_top(shown):
+    plots.next_tokens([(" Paris", 0.6), ("\n", 0.25)], title="next")
+    (ax,) = shown
+    assert [bar.get_width() for bar in ax.patches] == [0.6, 0.25]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["␣Paris", "↵"]
+    assert [text.get_text() for text in ax.texts] == ["60.0%", "25.0%"]
+    assert ax.yaxis_inverted() and ax.get_xlabel() == "probability of the next token"
+
+
+def test_bars_show_estimates_with_their_intervals(shown):
+    plots.bars({"word pairs": LOW, "model": HIGH}, title="hits", xlabel="share of tokens", human=0.9)
+    (ax,) = shown
+    assert [bar.get_width() for bar in ax.patches] == [0.5, 0.8]
+    assert [bar.get_facecolor() for bar in ax.patches] == [to_rgba(c) for c in (plots.BASELINE, plots.OURS)]
+    (whiskers,) = ax.collections
+    assert [segment[:, 0].tolist() for segment in whiskers.get_segments()] == [
+        pytest.approx([0.4, 0.7]),
+        pytest.approx([0.75, 0.85]),
+    ]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["one person"]
+    assert ax.get_xlabel() == "share of tokens"
+
+
+def test_a_curve_has_lines_bands_and_what_it_is_compared_with(shown):
+    series = {"calibrated": (plots.OURS, [LOW, HIGH]), "raw": (plots.BASELINE, [LOW, LOW])}
+    lines = [("zero-shot", plots.MUTED, 0.55)]
+    plots.curve((0, 16), series, title="shots", xlabel="examples", ylabel="accuracy", lines=lines, ylim=(0, 1))
+    (ax,) = shown
+    assert [list(line.get_ydata()) for line in ax.lines] == [[0.5, 0.8], [0.5, 0.5], [0.55, 0.55]]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "16"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["calibrated", "raw", "zero-shot"]
+    band = ax.collections[0].get_paths()[0].get_extents()
+    assert (band.y0, band.y1) == pytest.approx((0.4, 0.85))
+    assert ax.get_ylim() == (0, 1)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("examples", "accuracy")
+
+
+@pytest.mark.parametrize(
+    ("token", "drawn"),
+    [(" the", "␣the"), ("the", "the"), ("  two", "␣␣two"), ("\n\n", "↵↵"), ("\t", "⇥"), (" ", "␣"), ("a b ", "a b ")],
+)
+def test_blanks_and_line_breaks_can_be_seen(token, drawn):
+    assert plots.visible_token(token) == drawn

@@ -1,0 +1,145 @@
+"""A notebook opened alone, as on Colab: an empty folder, the bundle's wheel beside it, a Python without the package.
+
+That Python has Colab's ipywidgets, and links to the other packages of the environment that runs the tests.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from course_utils.commands import bundle, environment, first_cell
+
+GUARD = Path(__file__).resolve().parent / "guard"
+LEFT_OUT = re.compile(r"(from_lm_to_llm|course_utils|__editable__|ipywidgets|.*\.pth$)")
+RUN = """
+import json, sys
+import ipykernel.kernelspec, nbformat
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+
+class ThisPython(KernelSpecManager):
+    def get_kernel_spec(self, kernel_name):
+        return KernelSpec(resource_dir=ipykernel.kernelspec.RESOURCES, **ipykernel.kernelspec.get_kernel_dict())
+
+notebook = nbformat.read(sys.argv[1], as_version=4)
+client = NotebookClient(notebook, timeout=120, allow_errors=True)
+client.km = AsyncKernelManager(kernel_spec_manager=ThisPython())
+client.owns_km = True
+client.execute()
+nbformat.write(notebook, sys.argv[1])
+"""
+
+
+class Alone:
+    """A plain Python and an empty folder in which notebooks are run with it."""
+
+    def __init__(self, folder, without=()):
+        self.folder, self.plain = folder / "a class", folder / "plain"
+        self.folder.mkdir()
+        self.python = environment.python_of(self.plain)
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(self.plain)], check=True)
+        (site,) = self.plain.glob("lib/python3*/site-packages")
+        widgets = Path(sys.prefix) / environment.COLAB_WIDGETS
+        assert widgets.is_dir(), f"Colab's widgets are not in {widgets}: run python -m course_utils setup"
+        for home in dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib")):
+            for entry in Path(home).iterdir():
+                if not LEFT_OUT.match(entry.name) and not entry.name.startswith(tuple(without)):
+                    (site / entry.name).symlink_to(entry)
+        for entry in widgets.iterdir():
+            (site / entry.name).symlink_to(entry)
+
+    def run(self, *sources):
+        """Run the sources as the cells of one notebook after the first cell; the printed text, errors included."""
+        cells = [nbformat.v4.new_code_cell(source) for source in (first_cell.first_cell(), *sources)]
+        path = self.folder / "notebook.ipynb"
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+        done = self._python("-c", RUN, str(path))
+        assert done.returncode == 0, done.stdout
+        outputs = [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
+        return "\n".join(_text(output) for output in outputs)
+
+    def script(self, *sources, **variables):
+        """The same without a kernel, which is quicker: the text that the cells print as a script, errors included."""
+        path = self.folder / "notebook.py"
+        path.write_text("\n".join([first_cell.first_cell(), *sources]), encoding="utf-8")
+        return self._python(path.name, **variables).stdout
+
+    def _python(self, *words, **variables):
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("VIRTUAL_ENV", "CONDA"))}
+        outside = inherited | {"PYTHONPATH": str(GUARD), **variables}  # the guard: nothing here may use the network
+        command = [str(self.python), *words]
+        both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return subprocess.run(command, env=outside, cwd=self.folder, **both)
+
+
+def _text(output):
+    if output.output_type == "error":
+        return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(output.traceback))
+    return output.get("text") or output.get("data", {}).get("text/plain", "")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    return bundle.build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory, wheel):
+    """An Alone with the wheel, under the name that a repeated upload gives it."""
+    place = Alone(tmp_path_factory.mktemp("alone"))
+    shutil.copy(wheel, place.folder / "from_lm_to_llm-0.1.0-py3-none-any (1).whl")
+    return place
+
+
+LOOK = """
+import json, sys
+import course_utils, ipywidgets
+print("FOUND", json.dumps([course_utils.__file__, runtime.__file__, run.tier, ipywidgets.__version__, sys.path]))
+"""
+
+
+@pytest.mark.slow
+def test_it_gets_the_package_and_keeps_the_widgets_of_the_machine(alone):
+    printed = alone.run(LOOK)
+    assert "FOUND" in printed, printed
+    package, module, tier, widgets, path = json.loads(printed.rpartition("FOUND ")[2])
+    assert Path(package).is_relative_to(alone.plain) and Path(module).is_relative_to(alone.plain)
+    assert tier == "cpu"
+    assert widgets == "7.7.1"
+    assert not [entry for entry in path if entry.endswith(".whl")]
+
+
+def little_tqdm(folder):
+    """A wheel of that name, for pip to find in the folder instead of an index."""
+    with zipfile.ZipFile(folder / "tqdm-4.99-py3-none-any.whl", "w") as archive:
+        archive.writestr("tqdm/__init__.py", "__version__ = '4.99'")
+        archive.writestr("tqdm-4.99.dist-info/METADATA", "Metadata-Version: 2.1\nName: tqdm\nVersion: 4.99\n")
+        archive.writestr("tqdm-4.99.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr("tqdm-4.99.dist-info/RECORD", "")
+
+
+@pytest.mark.slow
+def test_it_installs_what_is_missing_and_only_that(tmp_path, wheel):
+    place = Alone(tmp_path, without=["tqdm"])
+    shutil.copy(wheel, place.folder)
+    little_tqdm(tmp_path)
+    printed = place.script("import tqdm; print(tqdm.__version__)", PIP_NO_INDEX="1", PIP_FIND_LINKS=str(tmp_path))
+    assert "Installing what this Python lacks: tqdm" in printed, printed
+    assert printed.rstrip().endswith("4.99"), printed
+
+
+@pytest.mark.slow
+def test_without_the_wheel_it_says_what_to_put_where(tmp_path):
+    printed = Alone(tmp_path).script()
+    assert "No module named 'course_utils'" in printed
+    assert "Put the .whl of the bundle beside this notebook" in printed

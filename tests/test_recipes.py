@@ -1,0 +1,62 @@
+"""Every notebook has a size on every tier, and no size that its claims could not bear."""
+
+import dataclasses
+
+import pytest
+
+from course_utils import recipes, runtime
+
+ROWS = [(number, tier) for number in recipes.notebooks() for tier in recipes.TIERS]
+
+
+def test_the_tiers_are_those_that_the_runtime_chooses():
+    assert tuple(recipes.TIERS) == tuple(runtime.TIERS)
+    assert set(recipes.READING_SPEED) == set(recipes.TIERS)
+    assert sorted(recipes.READING_SPEED.values()) == [recipes.READING_SPEED[tier] for tier in recipes.TIERS]
+
+
+@pytest.mark.parametrize(("number", "tier"), ROWS)
+def test_each_row_is_whole_and_fixed(number, tier):
+    row = recipes.of(number, tier)
+    assert row.minutes > 0 and row.memory_gb > 0
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        row.minutes = 0
+
+
+def test_a_notebook_goes_by_number_or_name():
+    assert recipes.of("05_in_context_learning", "cpu") is recipes.of("05", "cpu")
+    assert recipes.notebooks() == sorted(recipes.notebooks())
+    assert {"00", "05"} <= set(recipes.notebooks())
+
+
+@pytest.mark.parametrize("tier", recipes.TIERS)
+def test_in_context_has_what_its_claim_needs(tier):
+    row = recipes.of("05", tier)
+    assert row.shots == (0, 1, 2, 4, 8, 16)
+    assert row.flipped[0] == 0.0 and row.flipped[-1] == 1.0 and list(row.flipped) == sorted(row.flipped)
+    assert row.unlabelled >= 50  # for a median that means something
+    assert row.probe_questions <= row.questions and 2 <= row.probe_draws <= row.draws
+
+
+def test_larger_tiers_ask_no_fewer_questions():
+    asked = [recipes.of("05", tier).questions for tier in recipes.TIERS]
+    assert asked == sorted(asked)
+
+
+@pytest.mark.parametrize("wrong", [{"questions": 199}, {"draws": 5}])
+def test_a_claim_on_too_little_is_refused(wrong):
+    with pytest.raises(ValueError, match="at least 200 questions and 6 draws, got "):
+        dataclasses.replace(recipes.of("05", "cpu"), **wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"minutes": 0}, {"memory_gb": -1}])
+@pytest.mark.parametrize("number", recipes.notebooks())
+def test_minutes_and_memory_are_positive(number, wrong):
+    with pytest.raises(ValueError, match="must be positive"):
+        dataclasses.replace(recipes.of(number, "cpu"), **wrong)
+
+
+@pytest.mark.parametrize(("number", "tier"), [("99", "cpu"), ("05", "tpu"), ("", "cpu")])
+def test_an_unknown_row_is_an_error_that_lists_what_there_is(number, tier):
+    with pytest.raises(ValueError, match=r"there are \['00', '05'.*gpu-80gb"):
+        recipes.of(number, tier)
