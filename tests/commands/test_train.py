@@ -7,7 +7,7 @@ from course_utils.data import instructions
 from course_utils.training import checkpoint, sft
 from course_utils.training.recipe import TrainingRecipe
 
-RECIPE = TrainingRecipe(steps=6, batch_size=4, learning_rate=1e-2, max_length=120, save_every=2)
+RECIPE = TrainingRecipe(steps=6, batch_size=4, learning_rate=1e-2, max_length=120, save_every=2, warmup_steps=2)
 ROWS = [{"prompt": f"is the film {word}", "answer": "yes"} for word in "abcdefgh"]
 
 
@@ -45,7 +45,7 @@ def test_another_recipe_ends_with_one_sentence_and_no_traceback(tmp_path, capsys
     train.main(["sft", "--output", str(tmp_path), "--steps", "2"])
     assert train.main(["sft", "--output", str(tmp_path), "--steps", "4", "--resume"]) == 1
     said = capsys.readouterr().err
-    assert "another recipe: now steps 4 instead of 2" in said and "Traceback" not in said
+    assert "another recipe: now steps 4 instead of 2, warmup_steps 2 instead of 1" in said and "Traceback" not in said
 
 
 def test_every_stage_can_be_built():
