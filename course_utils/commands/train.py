@@ -71,7 +71,9 @@ def _train(options, run, output):
 
     stage = importlib.import_module(STAGES[options.stage])
     recipe = stage.RECIPES[run.tier]
-    chosen = {"method": options.method, "steps": options.steps, "micro_batch": options.micro_batch}
+    if options.method:
+        recipe = stage.for_method(recipe, options.method)
+    chosen = {"steps": options.steps, "micro_batch": options.micro_batch}
     chosen["warmup_steps"] = options.steps and min(recipe.warmup_steps, options.steps // 2)
     recipe = replace(recipe, **{name: value for name, value in chosen.items() if value is not None})
     job = stage.job(run.tier, recipe=recipe)

@@ -16,6 +16,7 @@ from course_utils.training.next_token import NextTokenLoss
 from course_utils.training.recipe import TrainingRecipe
 
 RANK = 16
+FULL_TO_LORA = 25  # LoRA's learning rate over full tuning's
 _LORA = TrainingRecipe(
     steps=60, batch_size=8, learning_rate=5e-4, max_length=160, warmup_steps=6, save_every=20, pool=8, weight_decay=0.0
 )
@@ -68,6 +69,14 @@ def with_adapter(model, recipe, *, rank=RANK):
     from peft import LoraConfig, get_peft_model
 
     return get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"))
+
+
+def for_method(recipe, method):
+    """The recipe for LoRA or full tuning; all weights together bear a far smaller learning rate than an adapter."""
+    if method == recipe.method:
+        return recipe
+    factor = 1 / FULL_TO_LORA if method == "full" else FULL_TO_LORA
+    return replace(recipe, method=method, learning_rate=recipe.learning_rate * factor)
 
 
 def weights_dtype(recipe, run=None):

@@ -70,3 +70,9 @@ def test_rows_that_would_be_cut_are_left_out(job):
     with pytest.raises(ValueError, match="empty"):
         made = job(max_length=10)
         train(made.build(), made.rows, made.collate, made.recipe, "unused", run=SimpleNamespace(), progress=False)
+
+
+def test_full_tuning_takes_smaller_steps():
+    full = sft.for_method(RECIPE, "full")
+    assert full.method == "full" and full.learning_rate < 0.1 * RECIPE.learning_rate
+    assert sft.for_method(RECIPE, "lora") is RECIPE and sft.for_method(full, "lora") == RECIPE
