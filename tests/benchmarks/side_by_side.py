@@ -14,6 +14,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
+# Threads that wait by spinning make everybody up to 20 times slower as soon as another process wants a core
+SETTINGS = {
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "OMP_WAIT_POLICY": "passive",
+    "GOMP_SPINCOUNT": "1000",
+}
 
 
 def play(script, contenders, rounds, options=(), say=print):
@@ -35,7 +42,7 @@ def play(script, contenders, rounds, options=(), say=print):
     for number in range(1, rounds + 1):
         for name in contenders:
             command = [sys.executable, str(script), "--contender", name, *map(str, options)]
-            environment = os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+            environment = {**os.environ, **SETTINGS}
             done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
             if done.returncode:
                 raise RuntimeError(f"{name} failed with status {done.returncode}:\n{done.stderr[-1500:]}")
