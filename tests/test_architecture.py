@@ -13,7 +13,9 @@ PACKAGE = ROOT / "course_utils"
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 TESTS = sorted(path.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("*.py"))
 # Tests of the whole instead of one module
-FREE = {f"test_{name}.py" for name in ("architecture", "notebooks", "nbval", "offline", "contracts", "invariants")}
+FREE = {
+    f"test_{name}.py" for name in ("alone", "architecture", "contracts", "invariants", "nbval", "notebooks", "offline")
+}
 each_module = pytest.mark.parametrize("module", MODULES)
 
 
