@@ -4,7 +4,7 @@ PYTHON ?= python3
 NOTEBOOKS ?=
 COURSE = $(PYTHON) -m course_utils
 
-.PHONY: help setup course test lab doctor lint bundle clean
+.PHONY: help setup course test lab bench soak doctor lint bundle clean
 help:
 	@$(COURSE) help
 setup:
@@ -15,6 +15,10 @@ test:
 	@$(COURSE) test
 lab:
 	@$(COURSE) lab
+bench:
+	@$(COURSE) bench
+soak:
+	@$(COURSE) soak
 doctor:
 	@$(COURSE) doctor
 lint:

@@ -1,0 +1,52 @@
+"""`make bench`: our training beside the libraries' own, in one run on this machine; results/bench.json.
+
+The suites live in tests/benchmarks, one file each. Every contender runs in a process of its own, in turn.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+SUITES = Path(__file__).resolve().parents[2] / "tests" / "benchmarks"
+
+
+def main(argv=None):
+    """Run the suites that are asked for, all by default, and print every figure; 0 when none failed."""
+    names = sorted(path.stem for path in SUITES.glob("*.py") if path.stem != "side_by_side")
+    parser = argparse.ArgumentParser(prog="python -m course_utils bench", description=__doc__.split("\n")[0])
+    parser.add_argument("suites", nargs="*", help="some of: " + ", ".join(names))
+    parser.add_argument("--rounds", type=int, default=3, help="of which the median counts")
+    options = parser.parse_args(argv)
+    unknown = sorted(set(options.suites) - set(names))
+    if unknown or not names:
+        asked = ", ".join(unknown) or "any"
+        print(f"There is no benchmark {asked}. Those in {SUITES}: {', '.join(names) or 'none'}.", file=sys.stderr)
+        return 2
+    failed = []
+    for name in options.suites or names:
+        print(f"{name}: {options.rounds} rounds", flush=True)
+        command = [sys.executable, str(SUITES / f"{name}.py"), "--rounds", str(options.rounds)]
+        if subprocess.run(command).returncode:
+            failed.append(name)
+    print(table(stored()))
+    if failed:
+        print(f"Failed: {', '.join(failed)}; their figures above, if any, are of an earlier run.", file=sys.stderr)
+    return int(bool(failed))
+
+
+def stored():
+    """What bench.json holds."""
+    from course_utils import runtime
+    from course_utils.reporting import records
+
+    return records.read(runtime.results() / "bench.json")
+
+
+def table(rows):
+    """One line a figure; a ratio above 1 means that ours is better."""
+    lines = [f"{'benchmark':<22} {'metric':<7} {'ours':>10} {'peer':>10}  {'ratio':>6}  {'against'}"]
+    for row in rows:
+        numbers = f"{row['ours']:>10,.1f} {row['peer']:>10,.1f}  {row['ratio']:>5.2f}×"
+        lines.append(f"{row['name']:<22} {row['metric']:<7} {numbers}  {row['peer_name']}, {row['unit']}")
+    return "\n".join(lines)

@@ -1,0 +1,150 @@
+"""The same model with fewer passes over memory: fused forward methods for a frozen base with adapters.
+
+In eager mode on a CPU half of an adapter's training step goes into small element-wise kernels and into adapters that
+peft computes in fp32. `fast_blocks` replaces three forward methods, on the instances and only for as long as it is
+asked to, by functions with their backward written out:
+
+    LoRA linear     y = x Wᵀ + s (x Aᵀ) Bᵀ          matrices in the base's dtype, no gradient for the frozen W
+    RMSNorm         y = x / √(mean x² + ε) · (1 + w)   one fp32 copy, changed in place
+    gated MLP       y = gelu(g) · u                    keeps g and u, computes gelu(g) again
+
+Modules, parameters, adapter switches and checkpoints stay peft's and transformers' own. Anything these functions do not
+cover (dropout, DoRA, several adapters at once, merged weights, quantised or trained bases, autocast) takes the original
+method, call by call. In fp32 loss and gradients agree to 1e-5; in bf16 to its noise, where the adapter's product is
+rounded to bf16 once, and its weights stay fp32.
+"""
+
+import contextlib
+import functools
+
+import torch
+from torch.nn import functional as F
+
+
+@contextlib.contextmanager
+def fast_blocks(model):
+    """Inside the context the model computes with the functions of this module; afterwards it is as it was before."""
+    patched = []
+    try:
+        for module in model.modules():
+            replacement = _replacement(module)
+            if replacement is not None:
+                module.forward = functools.partial(replacement, module, module.forward)
+                patched.append(module)
+        yield model
+    finally:
+        for module in patched:
+            del module.forward
+
+
+def _replacement(module):
+    """The faster forward(module, original, …) for a module that has one."""
+    names = {kind.__name__ for kind in type(module).__mro__}
+    if "LoraLayer" in names and isinstance(getattr(module, "base_layer", None), torch.nn.Linear):
+        return _lora_forward
+    if "Gemma3RMSNorm" in names:
+        return _norm_forward
+    if "Gemma3MLP" in names and module.config.hidden_activation == "gelu_pytorch_tanh":
+        return _mlp_forward
+    return None
+
+
+def _lora_forward(layer, original, x, *args, **kwargs):
+    base, active = layer.base_layer, [name for name in layer.active_adapters if name in layer.lora_A]
+    plain = (
+        len(active) == 1
+        and not (args or kwargs or layer.disable_adapters or layer.merged)
+        and active[0] not in layer.lora_variant
+        and isinstance(layer.lora_dropout[active[0]], torch.nn.Identity)
+        and type(base) is torch.nn.Linear
+        and not base.weight.requires_grad
+        and layer.lora_B[active[0]].bias is None
+        and x.dtype == base.weight.dtype
+        and not torch.is_autocast_enabled(x.device.type)
+    )
+    if not plain:
+        return original(x, *args, **kwargs)
+    down, up = layer.lora_A[active[0]].weight, layer.lora_B[active[0]].weight
+    return LoraLinear.apply(x, base.weight, base.bias, down, up, layer.scaling[active[0]])
+
+
+def _norm_forward(norm, original, x):
+    if norm.weight.requires_grad or torch.is_autocast_enabled(x.device.type):
+        return original(x)
+    return ScaledRMSNorm.apply(x, 1.0 + norm.weight.float(), norm.eps)
+
+
+def _mlp_forward(mlp, original, x):
+    if torch.is_autocast_enabled(x.device.type):
+        return original(x)
+    return mlp.down_proj(GatedGelu.apply(mlp.gate_proj(x), mlp.up_proj(x)))
+
+
+class LoraLinear(torch.autograd.Function):
+    """y = x Wᵀ + b + s (x Aᵀ) Bᵀ with W (O, I) and b (O) frozen, A (R, I), B (O, R).
+
+    dx = dy W + s (dy B) A,  dA = s (dy B)ᵀ x,  dB = s dyᵀ (x Aᵀ)
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, down, up, scaling):
+        rows = x.reshape(-1, x.shape[-1])
+        inner = rows @ down.to(x.dtype).t()
+        output = F.linear(rows, weight, bias).addmm_(inner, (up * scaling).to(x.dtype).t())
+        ctx.save_for_backward(x, weight, down, up, inner)
+        ctx.scaling = scaling
+        return output.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        x, weight, down, up, inner = ctx.saved_tensors
+        rows, grad = x.reshape(-1, x.shape[-1]), grad.reshape(-1, grad.shape[-1])
+        grad_inner = grad @ (up * ctx.scaling).to(x.dtype)
+        grad_x = grad_down = grad_up = None
+        if ctx.needs_input_grad[0]:
+            grad_x = (grad @ weight).addmm_(grad_inner, down.to(x.dtype)).view_as(x)
+        if ctx.needs_input_grad[3]:
+            grad_down = (grad_inner.t() @ rows).to(down.dtype)
+        if ctx.needs_input_grad[4]:
+            grad_up = (grad.t() @ inner).to(up.dtype).mul_(ctx.scaling)
+        return grad_x, None, None, grad_down, grad_up, None
+
+
+class ScaledRMSNorm(torch.autograd.Function):
+    """y = n · scale with n = x · r, r = 1 / √(mean x² + ε), computed in fp32.
+
+    dx = r (g − n · mean(g ∘ n)) with g = dy · scale
+    """
+
+    @staticmethod
+    def forward(ctx, x, scale, eps):
+        normal = x.to(scale.dtype, copy=True)
+        inverse = torch.linalg.vector_norm(normal, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+        ctx.save_for_backward(x, scale, inverse)
+        return normal.mul_(inverse).mul_(scale).to(x.dtype)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        x, scale, inverse = ctx.saved_tensors
+        normal = x.to(scale.dtype, copy=True).mul_(inverse)
+        grad = grad.to(scale.dtype, copy=True).mul_(scale)
+        mean = torch.linalg.vecdot(grad, normal).div_(-x.shape[-1]).unsqueeze(-1)
+        return grad.addcmul_(normal, mean).mul_(inverse).to(x.dtype), None, None
+
+
+class GatedGelu(torch.autograd.Function):
+    """y = gelu(gate) · up, with the tanh form of gelu."""
+
+    @staticmethod
+    def forward(ctx, gate, up):
+        ctx.save_for_backward(gate, up)
+        return F.gelu(gate, approximate="tanh").mul_(up)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        gate, up = ctx.saved_tensors
+        grad_up = F.gelu(gate, approximate="tanh").mul_(grad)
+        return torch.ops.aten.gelu_backward(grad * up, gate, approximate="tanh"), grad_up

@@ -1,0 +1,136 @@
+"""Training without padding: the rows of a batch stand behind one another as one sequence, and no pad is computed.
+
+    row 0: <bos> a b c          input_ids     <bos> a b c <bos> d e      (1, N)
+    row 1: <bos> d e            position_ids    0   1 2 3   0   1 2      (1, N), starting anew in each row
+
+Attention must not cross from one row into the next. transformers sees that from the position ids and builds a mask of
+N × N; `attend_within_rows`, registered as an attention of its own, works through the rows instead and needs none. It is
+exact, not an approximation: every row gets what it would get alone (fp32: to rounding).
+
+Shapes: B batch, T tokens, N real tokens of all rows, H query heads, K key-value heads, D width of a head.
+"""
+
+import torch
+from torch.nn import functional as F
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+ATTENTION = "within_rows"
+
+
+def packed_hidden(model, input_ids, mask):
+    """The model's last hidden states at the real tokens, computed without padding.
+
+    Args:
+        model: a causal language model, alone or inside a peft model; `use_row_attention` makes it fast, nothing else.
+        input_ids: (B, T) int64, padded on either side.
+        mask: (B, T) bool, True at real tokens.
+
+    Returns:
+        (N, width), row after row. `targets[mask]` brings targets of shape (B, T) into the same order.
+    """
+    if mask.dtype != torch.bool or mask.shape != input_ids.shape:
+        raise ValueError(f"Expected a bool mask {tuple(input_ids.shape)}, got {mask.dtype} {tuple(mask.shape)}.")
+    positions = (mask.cumsum(dim=1) - 1)[mask]
+    trunk = model.get_base_model() if hasattr(model, "get_base_model") else model
+    output = trunk.base_model(
+        input_ids=input_ids[mask][None],
+        position_ids=positions[None],
+        use_cache=False,
+        row_lengths=tuple(mask.sum(dim=1).tolist()),
+    )
+    return output.last_hidden_state[0]
+
+
+def use_row_attention(model):
+    """Let the model attend within packed rows; batches that are not packed go through SDPA as before."""
+    AttentionInterface.register(ATTENTION, attend_within_rows)
+    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+    trunk = model.get_base_model() if hasattr(model, "get_base_model") else model
+    trunk.set_attn_implementation(ATTENTION)
+
+
+def attend_within_rows(module, query, key, value, attention_mask, *, row_lengths=None, scaling=None, **kwargs):
+    """Causal attention, row by row; what `transformers.AttentionInterface` expects of an attention.
+
+    Args:
+        query: (1, H, N, D).
+        key, value: (1, K, N, D), H a multiple of K.
+        row_lengths: the number of tokens of each row, or None for a batch that is not packed.
+
+    Returns:
+        ((1, N, H, D), None).
+    """
+    window, dropout = kwargs.get("sliding_window"), kwargs.get("dropout")
+    if row_lengths is None or dropout or (window and max(row_lengths) > window):
+        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    inputs = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]
+    by_hand = query.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    attend = _RowAttention.apply if by_hand else _attend_by_library
+    return attend(*inputs, row_lengths, scaling)[None], None
+
+
+def _attend_by_library(query, key, value, row_lengths, scaling):
+    """(N, H, D), one call of the library's kernel a row."""
+    outputs = []
+    for row in _rows(row_lengths, query, key, value):
+        q, k, v = (tensor.transpose(0, 1)[None] for tensor in row)
+        output = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=True)
+        outputs.append(output[0].transpose(0, 1))
+    return torch.cat(outputs)
+
+
+class _RowAttention(torch.autograd.Function):
+    """For the CPU, where the library's kernel takes five times as long on rows this short.
+
+    S = scaling · Q Kᵀ below the diagonal, P = softmax(S), O = P V
+    dV = Pᵀ dO,  dS = P ∘ (dO Vᵀ − rowsum(dO ∘ O)),  dQ = scaling · dS K,  dK = scaling · dSᵀ Q
+    The G = H / K query heads of a key head become rows of one matrix, so that a key head needs a single product.
+    """
+
+    @staticmethod
+    def forward(ctx, query, key, value, row_lengths, scaling):
+        output, weights = torch.empty_like(query, memory_format=torch.contiguous_format), []
+        for q, k, v, o in _rows(row_lengths, query, key, value, output):
+            q, k, v = _by_key_head(q, k.shape[1]), k.transpose(0, 1), v.transpose(0, 1)
+            accurate = torch.promote_types(q.dtype, torch.float32)
+            scores = torch.matmul(q.to(accurate), k.to(accurate).transpose(1, 2)).mul_(scaling)
+            future = torch.ones(len(o), len(o), dtype=torch.bool, device=q.device).triu_(1)
+            scores.view(len(k), len(o), -1, len(o)).masked_fill_(future[:, None], -torch.inf)
+            weights.append(scores.softmax(-1).to(v.dtype))
+            o.copy_(_by_token(weights[-1] @ v, len(o)))
+        ctx.save_for_backward(query, key, value, output, *weights)
+        ctx.row_lengths, ctx.scaling = row_lengths, scaling
+        return output
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        query, key, value, output, *weights = ctx.saved_tensors
+        grads = [torch.empty_like(t, memory_format=torch.contiguous_format) for t in (query, key, value)]
+        rows = _rows(ctx.row_lengths, query, key, value, output, grad, *grads)
+        for p, (q, k, v, o, do, dq, dk, dv) in zip(weights, rows, strict=True):
+            q, o, do = (_by_key_head(tensor, k.shape[1]) for tensor in (q, o, do))
+            k, v = k.transpose(0, 1), v.transpose(0, 1)
+            ds = torch.matmul(do, v.transpose(1, 2)).sub_((do * o).sum(-1, keepdim=True)).mul_(p).mul_(ctx.scaling)
+            dq.copy_(_by_token(ds @ k, len(dq)))
+            dk.copy_((ds.transpose(1, 2) @ q).transpose(0, 1))
+            dv.copy_((p.transpose(1, 2) @ do).transpose(0, 1))
+        return *grads, None, None
+
+
+def _rows(row_lengths, *tensors):
+    """For each row, its part of each tensor."""
+    return zip(*(tensor.split(row_lengths) for tensor in tensors), strict=True)
+
+
+def _by_key_head(tensor, key_heads):
+    """(T, H, D) → (K, T·G, D): the query heads of one key head as rows of one matrix."""
+    return tensor.unflatten(1, (key_heads, -1)).transpose(0, 1).flatten(1, 2)
+
+
+def _by_token(tensor, tokens):
+    """(K, T·G, D) → (T, H, D), the way back."""
+    return tensor.unflatten(1, (tokens, -1)).transpose(0, 1).flatten(1, 2)

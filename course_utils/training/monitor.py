@@ -1,0 +1,92 @@
+"""What a run says while it goes: numbers that must be repeatable in one file, the clock in another, and a plain bar.
+
+`metrics.jsonl` has one JSON line a step and is bit-identical in a run that was stopped and resumed. How long a step
+took never is; it goes to `timings.jsonl`.
+"""
+
+import json
+import math
+import os
+import sys
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+
+class Monitor:
+    """Writes the metrics and the timings of one run, and shows its progress."""
+
+    def __init__(self, output, recipe, *, earlier="", show=True, write=True):
+        """
+        Args:
+            output: the run's folder.
+            recipe: its TrainingRecipe.
+            earlier: the metrics up to the checkpoint that the run goes on from; what came after it is dropped.
+            show: whether to show a progress bar.
+            write: False in all processes of a parallel run but the first.
+        """
+        self.lines = earlier.splitlines()
+        self.output, self.write = Path(output), write
+        self.bar = tqdm(
+            total=recipe.steps, initial=len(self.lines), disable=not (show and write), file=sys.stderr, unit="step",
+            mininterval=0.5, dynamic_ncols=True,
+        )  # fmt: skip
+        self.started = time.perf_counter()
+        if write:
+            self.output.mkdir(parents=True, exist_ok=True)
+            self._replace(self.output / "metrics.jsonl", self.text)
+
+    @property
+    def text(self):
+        """All metrics so far, as in the file."""
+        return "".join(line + "\n" for line in self.lines)
+
+    @property
+    def metrics(self):
+        """All metrics so far, one dictionary a step."""
+        return [json.loads(line) for line in self.lines]
+
+    def step(self, values, *, tokens, micro_batch):
+        """Record one optimizer step.
+
+        Args:
+            values: {"step": …, "loss": …, …}; a value that is not finite becomes null.
+            tokens: tokens that were read in this step, pads not counted.
+            micro_batch: rows in memory at once.
+        """
+        self.lines.append(json.dumps(_finite(values), sort_keys=True))
+        now = time.perf_counter()
+        seconds, self.started = now - self.started, now
+        speed = round(tokens / seconds, 1)
+        if self.write:
+            timing = {"step": values["step"], "seconds": seconds, "tokens_per_second": speed}
+            self._append("metrics.jsonl", self.lines[-1])
+            self._append("timings.jsonl", json.dumps(timing | {"micro_batch": micro_batch}))
+        self.bar.set_postfix_str(f"loss {values['loss']:.3f}, {speed:,.0f} tokens/s", refresh=False)
+        self.bar.update()
+
+    def say(self, text):
+        """Print one line; in a parallel run the first process alone speaks."""
+        if self.write:
+            self.bar.clear()
+            print(text, flush=True)
+
+    def close(self):
+        """Leave the bar as it is."""
+        self.bar.close()
+
+    def _append(self, name, line):
+        with open(self.output / name, "a", encoding="utf-8", newline="\n") as file:
+            file.write(line + "\n")
+
+    def _replace(self, path, text):
+        fresh = path.with_suffix(".new")
+        fresh.write_bytes(text.encode("utf-8"))
+        os.replace(fresh, path)
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

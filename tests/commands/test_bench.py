@@ -1,0 +1,113 @@
+"""The referee of the benchmarks: medians over rounds, the best peer, losses that must agree, and what is stored."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from course_utils.commands import bench
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+sys.path.insert(0, str(FOLDER))
+import side_by_side  # noqa: E402
+
+CONTENDER = """
+import json, sys
+name = sys.argv[sys.argv.index("--contender") + 1]
+assert name != "broken", "this one fails"
+print("chatter")
+print(json.dumps({"name": name, "tokens_per_second": 3.0, "options": sys.argv[3:]}))
+"""
+
+
+def results(**values):
+    return {name: [{"rate": value} for value in rounds] for name, rounds in values.items()}
+
+
+def test_speed_counts_against_the_fastest_peer_by_the_median_of_the_rounds():
+    played = results(ours=[30.0, 20.0, 90.0], slow=[1.0, 1.0, 1.0], fast=[10.0, 10.0, 60.0])
+    record = side_by_side.compare(
+        "sft/x", played, "ours", ["slow", "fast"], key="rate", metric="speed", unit="tokens/s"
+    )
+    assert record == {
+        "name": "sft/x", "metric": "speed", "unit": "tokens/s", "ours": 30.0, "peer": 10.0, "peer_name": "fast",
+        "ratio": 2.0, "rounds": 3,
+    }  # fmt: skip
+
+
+def test_memory_counts_against_the_smallest_peer_and_more_is_worse():
+    played = results(ours=[100.0], small=[200.0], large=[900.0])
+    record = side_by_side.compare("sft/x", played, "ours", ["small", "large"], key="rate", metric="memory", unit="MiB")
+    assert (record["peer_name"], record["ratio"]) == ("small", 2.0)
+
+
+def test_contenders_that_compute_something_else_are_disqualified():
+    played = {"ours": [{"losses": [2.0, 1.0]}], "peer": [{"losses": [2.01, 1.1]}]}
+    side_by_side.check_same_losses(played, ["ours", "peer"], tolerance=0.11)
+    with pytest.raises(RuntimeError, match=r"Step 2: .* ours 1\.0000, peer 1\.1000"):
+        side_by_side.check_same_losses(played, ["ours", "peer"], tolerance=0.02)
+
+
+def test_every_contender_plays_every_round_in_turn(tmp_path):
+    script, said = tmp_path / "suite.py", []
+    script.write_text(CONTENDER)
+    played = side_by_side.play(
+        script, ["a", "b"], 2, ("--steps", 3), say=lambda text, flush: said.append(text.split()[2])
+    )
+    assert said == ["a", "b", "a", "b"]
+    assert [result["options"] for result in played["b"]] == [["--steps", "3"]] * 2
+    with pytest.raises(RuntimeError, match=r"broken failed with status 1(.|\n)*this one fails"):
+        side_by_side.play(script, ["broken"], 1)
+
+
+def test_records_replace_those_of_the_same_name_and_metric(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_RESULTS", str(tmp_path))
+    for ratio in (1.0, 2.0):
+        side_by_side.store([{"name": "sft/x", "metric": metric, "ratio": ratio} for metric in ("speed", "memory")])
+    kept = json.loads((tmp_path / "bench.json").read_text())
+    assert [(record["metric"], record["ratio"]) for record in kept] == [("speed", 2.0), ("memory", 2.0)]
+
+
+def test_peak_memory_grows_with_what_is_held():
+    program = (
+        "import side_by_side; before = side_by_side.peak_memory_mb(); held = bytearray(200 * 2**20); "
+        "held[:: 2**12] = b'x' * len(held[:: 2**12]); print(side_by_side.peak_memory_mb() - before)"
+    )
+    # in a process of its own: this one may have held more before
+    done = subprocess.run([sys.executable, "-c", program], cwd=FOLDER, capture_output=True, text=True, check=True)
+    assert 150 < float(done.stdout) < 400
+
+
+def test_the_suites_give_the_names_that_the_design_fixes():
+    specification = importlib.util.spec_from_file_location("bench_sft", FOLDER / "sft.py")
+    suite = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(suite)
+    result = {"tokens_per_second": 2.0, "peak_mb": 1.0, "needed_tflops": 1.0, "matmul_tflops": 4.0}
+    records = suite.verdicts({name: [result] for name in suite.CONTENDERS})
+    assert {record["name"] for record in records} == {
+        "sft/bare", "sft/transformers", "sft/trl", "sft/trl-own-batching", "sft/matmul-share",
+    }  # fmt: skip
+    assert records[-1]["ratio"] == 0.25
+    assert len(suite.verdicts({name: [result] for name in ("ours", "transformers")})) == 3
+
+
+def test_an_unknown_suite_is_named(capsys):
+    assert bench.main(["sfr"]) == 2
+    assert "no benchmark sfr" in capsys.readouterr().err
+
+
+def test_a_failing_suite_fails_the_command(tmp_path, monkeypatch, capsys):
+    (tmp_path / "good.py").write_text("")
+    (tmp_path / "bad.py").write_text("raise SystemExit(3)")
+    monkeypatch.setattr(bench, "SUITES", tmp_path)
+    assert bench.main(["good"]) == 0
+    assert bench.main(["--rounds", "1"]) == 1
+    assert "Failed: bad" in capsys.readouterr().err
+
+
+def test_the_table_shows_each_figure():
+    row = {"name": "sft/x", "metric": "speed", "unit": "tokens/s", "ours": 30, "peer": 10, "peer_name": "p", "ratio": 3}
+    assert "3.00×  p, tokens/s" in bench.table([row])

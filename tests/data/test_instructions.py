@@ -1,0 +1,123 @@
+import json
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from course_utils import assets
+from course_utils.data import instructions
+from course_utils.data.instructions import TokenCollator, encode, encode_dialogue
+
+
+@pytest.fixture
+def tokenizer(tiny_folder):
+    return AutoTokenizer.from_pretrained(tiny_folder)
+
+
+ROWS = [
+    {"prompt": "is the film good", "answer": "yes"},
+    {"prompt": "hello", "answer": "hello world\n\nthe film is fine"},
+    {"prompt": "say é", "answer": "日本"},
+]
+
+
+@pytest.fixture
+def alpaca(tmp_path, monkeypatch):
+    rows = [
+        {"instruction": f"tell me about {n} and {n * 7}", "input": "", "output": f" number {n} "} for n in range(60)
+    ]
+    rows[1]["input"] = "with care"
+    (tmp_path / "alpaca_en_demo.json").write_text(json.dumps(rows))
+    monkeypatch.setattr(assets, "path", lambda name: {"instructions": tmp_path}[name])
+
+
+def test_rows_are_split_without_overlap(alpaca):
+    parts = [instructions.load(split) for split in ("train", "validation", "test")]
+    ids = [row for part in parts for row in part["id"]]
+    assert len(ids) == len(set(ids)) == 60 == len(instructions.load("all"))
+    assert parts[0].column_names == ["id", "prompt", "answer", "split"] and len(parts[0]) > len(parts[2]) > 0
+    everything = {row["id"]: row for row in instructions.load("all")}
+    assert everything["instructions-2"]["prompt"] == "tell me about 1 and 7\n\nwith care"
+    assert everything["instructions-2"]["answer"] == "number 1"
+
+
+def test_a_split_that_is_not_there(alpaca):
+    with pytest.raises(ValueError, match=r"no split .dev.\. Choose from: train"):
+        instructions.load("dev")
+
+
+def test_the_mask_counts_the_answer_and_the_end_of_its_turn_and_nothing_else(tokenizer):
+    for row in ROWS:
+        ids, mask = encode_dialogue(instructions.dialogue(row), tokenizer)
+        learned = [token for token, counts in zip(ids, mask, strict=True) if counts]
+        assert tokenizer.decode(learned) == row["answer"] + "<end_of_turn>"
+        asked = [{"role": "user", "content": row["prompt"]}]
+        prompt = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=True)["input_ids"]
+        assert ids[: len(prompt)] == list(prompt) and not any(mask[: len(prompt)])
+        assert ids[0] == tokenizer.bos_token_id and ids.count(tokenizer.bos_token_id) == 1
+
+
+def test_two_turns_learn_both_answers(tokenizer):
+    messages = [message for row in ROWS[:2] for message in instructions.dialogue(row)]
+    ids, mask = encode_dialogue(messages, tokenizer)
+    end = tokenizer.convert_tokens_to_ids("<end_of_turn>")
+    assert [mask[place] for place, token in enumerate(ids) if token == end] == [False, True, False, True]
+
+
+def test_what_is_too_long_is_cut_or_left_out(tokenizer):
+    lengths = [len(row["input_ids"]) for row in encode(ROWS, tokenizer, max_length=500)]
+    limit = max(lengths) - 1
+    assert max(len(row["input_ids"]) for row in encode(ROWS, tokenizer, max_length=limit)) == limit
+    assert len(encode(ROWS, tokenizer, max_length=limit, drop_long=True)) == 2
+
+
+def test_a_row_without_any_answer_left_is_named(tokenizer):
+    with pytest.raises(
+        ValueError, match=r"3 of 3 rows have no answer left after truncation to 5 tokens \(rows 0, 1, 2\)"
+    ):
+        encode(ROWS, tokenizer, max_length=5)
+    assert encode(ROWS, tokenizer, max_length=5, drop_unlearnable=True) == []
+
+
+def test_a_template_that_does_not_round_trip(tokenizer):
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        "<start_of_turn>model\\n' -}}\n        {%- gen", "MODEL' -}}\n        {%- gen"
+    )
+    with pytest.raises(ValueError, match=r"does not round-trip.*prompt alone"):
+        encode(ROWS, tokenizer, max_length=500)
+
+
+def test_text_that_the_tokenizer_changes_does_not_round_trip(tokenizer, monkeypatch):
+    monkeypatch.setattr(type(tokenizer), "decode", lambda self, ids, **options: "<bos><start_of_turn>user\nIS THE")
+    with pytest.raises(ValueError, match=r"does not round-trip: 'is the film good.* comes back as 'IS THE'"):
+        encode(ROWS, tokenizer, max_length=500)
+
+
+@pytest.mark.parametrize("template", [None, "{{ messages }}{% if add_generation_prompt %}x{% endif %}"])
+def test_a_template_without_marks(tokenizer, template):
+    tokenizer.chat_template = template
+    with pytest.raises(ValueError, match="does not mark what the assistant says"):
+        encode(ROWS, tokenizer, max_length=500)
+
+
+def test_other_columns_and_no_rows(tokenizer):
+    with pytest.raises(ValueError, match=r"columns \['output', 'prompt'\]; \['answer'\] is missing"):
+        encode([{"prompt": "x", "output": "y"}], tokenizer, max_length=9)
+    with pytest.raises(ValueError, match="no rows to encode"):
+        encode([], tokenizer, max_length=9)
+
+
+def test_a_batch():
+    rows = [
+        {"input_ids": [5, 6, 7], "completion_mask": [False, True, True]},
+        {"input_ids": [8], "completion_mask": [False]},
+    ]
+    batch = TokenCollator(9)(rows)
+    assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 9, 9]] and batch["input_ids"].dtype == torch.int64
+    assert batch["mask"].tolist() == [[True, True, True], [True, False, False]]
+    assert batch["completion_mask"].tolist() == [[False, True, True], [False, False, False]]
+
+
+def test_no_pad_token():
+    with pytest.raises(ValueError, match="has no pad token"):
+        TokenCollator(None)

@@ -1,0 +1,120 @@
+"""Packed rows get exactly what they would get alone, in value and in gradient."""
+
+import pytest
+import torch
+
+from course_utils.models import packing
+from course_utils.models.logprobs import linear_cross_entropy, next_token_targets
+
+
+def padded_hidden(model, ids, real):
+    trunk = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return trunk.model(input_ids=ids, attention_mask=real.long(), use_cache=False).last_hidden_state[real]
+
+
+def gradients(model):
+    found = {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
+    model.zero_grad()
+    return found
+
+
+@pytest.mark.parametrize("adapter", [True, False], ids=["adapter", "full tuning"])
+@pytest.mark.parametrize("key_heads", [1, 2, 4])
+@pytest.mark.parametrize("row_attention", [True, False], ids=["within rows", "library mask"])
+def test_packing_changes_neither_hidden_states_nor_gradients(
+    small_gemma, padded_batch, adapter, key_heads, row_attention
+):
+    ids, real, answer = padded_batch
+    model = small_gemma(adapter=adapter, key_heads=key_heads)
+    targets = next_token_targets(ids, answer)[real]
+    head = model.get_output_embeddings().weight
+    results = []
+    for packed in (False, True):
+        if packed and row_attention:
+            packing.use_row_attention(model)
+        hidden = (packing.packed_hidden if packed else padded_hidden)(model, ids, real)
+        linear_cross_entropy(hidden, head, targets, chunk_size=5).backward()
+        results.append((hidden.detach(), gradients(model)))
+    torch.testing.assert_close(results[1][0], results[0][0], rtol=1e-4, atol=1e-5)
+    assert results[0][1].keys() == results[1][1].keys()
+    for name, expected in results[0][1].items():
+        torch.testing.assert_close(
+            results[1][1][name], expected, rtol=1e-4, atol=2e-6, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+def test_left_padding_gives_the_same(small_gemma, padded_batch):
+    ids, real, _ = padded_batch
+    model = small_gemma()
+    flipped = [
+        torch.stack([row.roll(14 - int(n), 0) for row, n in zip(t, real.sum(1), strict=True)]) for t in (ids, real)
+    ]
+    torch.testing.assert_close(packing.packed_hidden(model, *flipped), packing.packed_hidden(model, ids, real))
+
+
+def test_a_row_cannot_see_another(small_gemma, padded_batch):
+    ids, real, _ = padded_batch
+    model = small_gemma()
+    packing.use_row_attention(model)
+    before = packing.packed_hidden(model, ids, real)
+    changed = ids.clone()
+    changed[0, :9] = 7
+    after = packing.packed_hidden(model, changed, real)
+    assert not torch.equal(after[:9], before[:9])
+    assert torch.equal(after[9:], before[9:])
+
+
+def test_a_row_beyond_the_sliding_window_is_left_to_the_library(small_gemma):
+    """Window 24: within rows alone, a row of 40 tokens would see too far back."""
+    model = small_gemma()
+    ids = torch.randint(4, 211, (2, 40), generator=torch.Generator().manual_seed(2))
+    real = torch.ones_like(ids, dtype=torch.bool)
+    expected = padded_hidden(model, ids, real)
+    packing.use_row_attention(model)
+    torch.testing.assert_close(packing.packed_hidden(model, ids, real), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_batches_that_are_not_packed_go_through_sdpa(small_gemma, padded_batch):
+    ids, real, _ = padded_batch
+    model = small_gemma()
+    expected = padded_hidden(model, ids, real)
+    packing.use_row_attention(model)
+    assert torch.equal(padded_hidden(model, ids, real), expected)
+    generated = model.generate(ids[:1, :5], max_new_tokens=4, do_sample=False, attention_mask=real[:1, :5].long())
+    assert generated.shape == (1, 9)
+
+
+def test_activation_checkpointing_changes_nothing(small_gemma, padded_batch):
+    ids, real, answer = padded_batch
+    model = small_gemma()
+    packing.use_row_attention(model)
+    targets, head, results = next_token_targets(ids, answer)[real], model.get_output_embeddings().weight, []
+    for _ in range(2):
+        linear_cross_entropy(packing.packed_hidden(model, ids, real), head, targets, chunk_size=5).backward()
+        results.append(gradients(model))
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    for name, expected in results[0].items():
+        assert torch.equal(results[1][name], expected), name
+
+
+@pytest.mark.parametrize("key_heads", [1, 2])
+def test_row_attention_passes_gradcheck(key_heads):
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(5, 4, 3), (5, key_heads, 3), (5, key_heads, 3)]
+    tensors = [torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_() for shape in shapes]
+    assert torch.autograd.gradcheck(lambda *t: packing._RowAttention.apply(*t, (2, 3), 0.7), tensors)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_by_hand_and_by_library_agree(dtype):
+    generator = torch.Generator().manual_seed(0)
+    tensors = [torch.randn(12, heads, 8, generator=generator).to(dtype) for heads in (4, 2, 2)]
+    by_hand = packing._RowAttention.apply(*tensors, (5, 1, 6), 0.3)
+    by_library = packing._attend_by_library(*tensors, (5, 1, 6), 0.3)
+    torch.testing.assert_close(by_hand, by_library, rtol=2e-2 if dtype == torch.bfloat16 else 1e-5, atol=1e-2)
+
+
+def test_a_mask_of_zeros_and_ones_is_refused(small_gemma, padded_batch):
+    ids, real, _ = padded_batch
+    with pytest.raises(ValueError, match="Expected a bool mask"):
+        packing.packed_hidden(small_gemma(), ids, real.long())

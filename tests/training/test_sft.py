@@ -1,0 +1,78 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from course_utils import runtime
+from course_utils.training import sft, stages
+from course_utils.training.loop import train
+from course_utils.training.recipe import TrainingRecipe
+
+RECIPE = TrainingRecipe(steps=30, batch_size=4, learning_rate=1e-2, max_length=120, warmup_steps=3)
+ROWS = [
+    {"prompt": f"is the film {word}", "answer": answer} for word, answer in zip("abcd", ["yes", "no"] * 2, strict=True)
+]
+
+
+@pytest.fixture
+def job(tiny_folder, monkeypatch):
+    monkeypatch.setenv("COURSE_MODEL", str(tiny_folder))
+
+    def build(**fields):
+        return sft.job("cpu", rows=ROWS, recipe=replace(RECIPE, **fields))
+
+    return build
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_it_learns_to_answer(job, method, tmp_path):
+    made = job(method=method)
+    run = sft.precision(made.recipe)
+    module = stages.seeded(made.build, 0)
+    result = train(module, made.rows, made.collate, made.recipe, tmp_path, run=run, progress=False)
+    assert result.losses[-1] < 0.5 * result.losses[0]
+    names = [name for name, weight in module.named_parameters() if weight.requires_grad]
+    assert all("lora_" in name for name in names) == (method == "lora")
+
+
+def test_lora_starts_from_the_base_model(job):
+    made = job()
+    module = stages.seeded(made.build, 0)
+    batch = made.collate(made.rows)
+    with_adapter = module(batch)
+    with module.model.disable_adapter():
+        assert torch.equal(with_adapter, module(batch))
+
+
+def test_full_tuning_keeps_fp32_weights_under_autocast():
+    from dataclasses import dataclass
+
+    @dataclass(frozen=True)
+    class Run:
+        dtype: torch.dtype
+        autocast: torch.dtype | None
+
+    bf16, full = Run(torch.bfloat16, None), replace(RECIPE, method="full")
+    assert sft.precision(full, bf16) == Run(torch.float32, torch.bfloat16)
+    assert sft.weights_dtype(full, bf16) == torch.float32
+    assert sft.precision(RECIPE, bf16) == bf16 and sft.weights_dtype(RECIPE, bf16) == torch.bfloat16
+    t4 = Run(torch.float32, torch.float16)
+    assert sft.precision(full, t4) == t4
+
+
+def test_every_tier_has_a_recipe():
+    assert set(sft.RECIPES) == set(runtime.TIERS)
+
+
+def test_rows_that_would_be_cut_are_left_out(job):
+    assert len(job().rows) == 4
+    with pytest.raises(ValueError, match="empty"):
+        made = job(max_length=10)
+        train(made.build(), made.rows, made.collate, made.recipe, "unused", run=SimpleNamespace(), progress=False)
+
+
+def test_full_tuning_takes_smaller_steps():
+    full = sft.for_method(RECIPE, "full")
+    assert full.method == "full" and full.learning_rate < 0.1 * RECIPE.learning_rate
+    assert sft.for_method(RECIPE, "lora") is RECIPE and sft.for_method(full, "lora") == RECIPE
