@@ -55,6 +55,29 @@ class InContext(Recipe):
             )
 
 
+@dataclass(frozen=True)
+class FineTuning(Recipe):
+    """07 Supervised fine-tuning: what is trained, and on how many held-out instructions it is judged."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float  # of LoRA
+    answer_tokens: int  # longest answer that is learned
+    one_line: bool  # whether answers of several lines are left out
+    film_sentences: int  # review sentences written to an instruction, beside the instruction rows
+    prompts: int  # held-out instructions
+    new_tokens: int  # an answer that has not ended by then is cut off
+    scored_tokens: int  # of each reference answer
+    break_steps: int  # of the runs that go wrong on purpose
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.prompts < 100 or self.new_tokens < 128:
+            raise ValueError(
+                f"The claim needs at least 100 prompts and 128 tokens, got {self.prompts} and {self.new_tokens}."
+            )
+
+
 _SHOTS = (0, 1, 2, 4, 8, 16)
 _FLIPPED = (0.0, 0.25, 0.5, 0.75, 1.0)
 _WRITTEN = (0, 1, 2, 8)
@@ -71,6 +94,12 @@ _ROWS = {
         "gpu-16gb": InContext(3, 4, False, _SHOTS, 400, 8, 400, 200, 6, _FLIPPED, _WRITTEN, 32),
         "gpu-24gb": InContext(3, 4, False, _SHOTS, 800, 12, 400, 400, 8, _FLIPPED, _WRITTEN, 32),
         "gpu-80gb": InContext(3, 6, False, _SHOTS, 1500, 16, 400, 800, 12, _FLIPPED, _WRITTEN, 32),
+    },
+    "07": {
+        "cpu": FineTuning(3.5, 4.7, True, 56, 8, 1e-3, 64, True, 32, 100, 128, 32, 8),
+        "gpu-16gb": FineTuning(4, 6, False, 200, 16, 5e-4, 128, False, 128, 100, 128, 128, 16),
+        "gpu-24gb": FineTuning(3, 8, False, 200, 16, 5e-4, 128, False, 128, 100, 128, 128, 16),
+        "gpu-80gb": FineTuning(3, 8, False, 200, 16, 5e-4, 128, False, 128, 100, 128, 128, 16),
     },
 }
 

@@ -60,3 +60,9 @@ def test_minutes_and_memory_are_positive(number, wrong):
 def test_an_unknown_row_is_an_error_that_lists_what_there_is(number, tier):
     with pytest.raises(ValueError, match=r"there are \['00', '05'.*gpu-80gb"):
         recipes.of(number, tier)
+
+
+@pytest.mark.parametrize("wrong", [{"prompts": 99}, {"new_tokens": 64}])
+def test_a_claim_of_following_on_too_little_is_refused(wrong):
+    with pytest.raises(ValueError, match="at least 100 prompts and 128 tokens, got "):
+        dataclasses.replace(recipes.of("07", "cpu"), **wrong)

@@ -62,7 +62,7 @@ def real(output):
 
     run = runtime.start(quiet=True)
     recipe = replace(
-        sft.RECIPES[run.tier],
+        sft.recipe_of(run.tier),
         steps=12,
         batch_size=2,
         micro_batch=2,

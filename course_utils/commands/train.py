@@ -70,7 +70,7 @@ def _train(options, run, output):
     from course_utils.training import loop, stages
 
     stage = importlib.import_module(STAGES[options.stage])
-    recipe = stage.RECIPES[run.tier]
+    recipe = stage.recipe_of(run.tier, seed=run.seed)
     if options.method:
         recipe = stage.for_method(recipe, options.method)
     chosen = {"steps": options.steps, "micro_batch": options.micro_batch}

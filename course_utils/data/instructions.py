@@ -24,6 +24,9 @@ REVIEW_PROMPTS = (
     "You have just left the cinema. Describe the film in one sentence.",
 )
 
+# Three training rows to show to a base model: of three random draws the one that served it best on validation rows
+SHOWN = ("instructions-188", "instructions-865", "instructions-673")
+
 
 def load(split="train"):
     """Instruction rows.
@@ -51,6 +54,12 @@ def load(split="train"):
     return _chosen(rows, split)
 
 
+def shown():
+    """The three rows of SHOWN, in that order."""
+    rows = {row["id"]: row for row in load("train")}
+    return [rows[name] for name in SHOWN]
+
+
 def film_sentences(split="train"):
     """Sentences from film reviews as answers to an instruction to write one; columns as in `load`."""
     rows = [
@@ -63,6 +72,25 @@ def film_sentences(split="train"):
         for row in reviews.load("movies", split)
     ]
     return Dataset.from_list(rows)
+
+
+def short(rows, tokenizer, *, answer_tokens, prompt_tokens=64, one_line=False):
+    """The rows whose instruction and answer are short, as a list.
+
+    Args:
+        rows: with columns prompt and answer.
+        answer_tokens, prompt_tokens: the most tokens of each, without the marks of the template.
+        one_line: leave out answers with a line break, lists above all, which a small model goes on with for ever.
+    """
+    limits = {"prompt": prompt_tokens, "answer": answer_tokens}
+
+    def fits(row):
+        lengths = {name: len(tokenizer(row[name], add_special_tokens=False).input_ids) for name in limits}
+        return all(0 < lengths[name] <= most for name, most in limits.items()) and not (
+            one_line and "\n" in row["answer"]
+        )
+
+    return [row for row in rows if fits(row)]
 
 
 def _chosen(rows, split):

@@ -54,7 +54,13 @@ def read_prefix(model, tokens):
 
 
 def final_hidden(model, prefix, queries, *, batch_rows=4):
-    """The hidden state above the last token of each query, each read behind the same prefix and blind to the others.
+    """The hidden state above the last token of each query: (N, D). Arguments and errors as in `hidden_states`."""
+    last = [states[-1] for states in hidden_states(model, prefix, queries, batch_rows=batch_rows)]
+    return torch.stack(last) if last else torch.empty(0, model.config.get_text_config().hidden_size, dtype=model.dtype)
+
+
+def hidden_states(model, prefix, queries, *, batch_rows=4):
+    """The hidden states above all tokens of each query, each read behind the same prefix and blind to the others.
 
     Args:
         model: a causal language model of transformers.
@@ -63,7 +69,7 @@ def final_hidden(model, prefix, queries, *, batch_rows=4):
         batch_rows: packed rows read at a time; memory grows with it.
 
     Returns:
-        (N, D) tensor in the model's dtype, in the order of the queries.
+        A list of N tensors (T, D) on the CPU, T the query's own length, in the model's dtype and the queries' order.
 
     Raises:
         ValueError: a query has no token.
@@ -71,8 +77,7 @@ def final_hidden(model, prefix, queries, *, batch_rows=4):
     empty = [index for index, query in enumerate(queries) if not query]
     if empty:
         raise ValueError(f"{len(empty)} of {len(queries)} queries have no token (rows {empty[:5]}): nothing to read.")
-    states = torch.empty(len(queries), model.config.get_text_config().hidden_size, dtype=model.dtype)
-    rows = pack(queries, PACKED_ROW)
+    states, rows = [None] * len(queries), pack(queries, PACKED_ROW)
     for start in range(0, len(rows), batch_rows):
         batch = rows[start : start + batch_rows]
         tokens, owner, offset = lay_out(queries, batch)
@@ -83,10 +88,10 @@ def final_hidden(model, prefix, queries, *, batch_rows=4):
                 position_ids=(len(prefix.tokens) + offset).to(model.device),
                 past_key_values=prefix.expanded(len(batch)),
                 use_cache=True,
-            ).last_hidden_state
+            ).last_hidden_state.cpu()
         for row, members in enumerate(batch):
-            ends = torch.tensor([len(queries[index]) for index in members]).cumsum(0) - 1
-            states[members] = hidden[row, ends.to(hidden.device)].to(states.device)
+            for index in members:
+                states[index] = hidden[row, owner[row] == index]
     return states
 
 

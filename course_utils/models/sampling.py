@@ -40,7 +40,7 @@ def top_next(model, tokenizer, text, k=10):
     return [(tokenizer.decode([i]), p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
 
 
-def sample(model, prompts, *, max_new_tokens, temperature=1.0, stop_tokens=(), seed=0):
+def sample(model, prompts, *, max_new_tokens, temperature=1.0, stop_tokens=(), seed=0, beginning=None):
     """Continue every prompt, one token at a time, each from softmax(logits / temperature).
 
     Args:
@@ -50,6 +50,7 @@ def sample(model, prompts, *, max_new_tokens, temperature=1.0, stop_tokens=(), s
         temperature: 0 takes the most probable token every time; 1 samples the model's own distribution.
         stop_tokens: ids that end a row.
         seed: of this call's own random numbers; the same seed, prompts and machine give the same text.
+        beginning: a `prefix.Prefix` that all prompts share and that was read once; then <bos> stands there.
 
     Returns:
         list of B Samples, in the order of the prompts.
@@ -63,11 +64,12 @@ def sample(model, prompts, *, max_new_tokens, temperature=1.0, stop_tokens=(), s
     generator = torch.Generator(model.device).manual_seed(seed)
     stops = torch.tensor(sorted(stop_tokens), device=model.device)
     tokens, mask = (tensor.to(model.device) for tensor in _left_padded(prompts))
-    cache = DynamicCache(config=model.config)
+    cache = beginning.expanded(len(prompts)) if beginning else DynamicCache(config=model.config)
     active = torch.arange(len(prompts))  # which prompt each remaining row belongs to
     written = [[] for _ in prompts]
     stopped = [False] * len(prompts)
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    mask = torch.cat([mask.new_ones(len(prompts), len(beginning.tokens) if beginning else 0), mask], dim=1)
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
     for _ in range(max_new_tokens):
         tokens = _step(model, tokens, mask, positions, cache, temperature, generator)
         ended = torch.isin(tokens, stops)

@@ -7,7 +7,7 @@ import html
 
 import ipywidgets
 
-from course_utils.data import prompts
+from course_utils.data import instructions, prompts
 from course_utils.models import sampling
 from course_utils.reporting.plots import OURS, visible_token
 
@@ -79,3 +79,33 @@ def bars_html(pairs):
         for name, probability in pairs
     )
     return f"<table>{rows}</table>"
+
+
+def mask_viewer(tokenizer, question, answer):
+    """A question and an answer to write, and below them the tokens of the dialogue; what is learned stands out.
+
+    Its plain twin is `instructions.encode_dialogue`.
+    """
+    asked = ipywidgets.Textarea(value=question, description="user", continuous_update=False, layout=_WIDE)
+    said = ipywidgets.Textarea(value=answer, description="model", continuous_update=False, layout=_WIDE)
+    shown = ipywidgets.HTML()
+
+    def look(_=None):
+        messages = instructions.dialogue({"prompt": asked.value, "answer": said.value})
+        shown.value = mask_html(tokenizer, *instructions.encode_dialogue(messages, tokenizer))
+
+    for widget in (asked, said):
+        widget.observe(look, names="value")
+    look()
+    return ipywidgets.VBox([asked, said, shown])
+
+
+def mask_html(tokenizer, ids, mask):
+    """Tokens as boxes; those that the mask counts are filled."""
+    box = "display:inline-block;margin:2px;padding:2px 5px;border-radius:4px;font-family:monospace;font-size:16px;"
+    styles = {True: box + f"background:{OURS};color:white", False: box + "background:#eeeeee;color:#555555"}
+    tokens = (html.escape(visible_token(tokenizer.decode([token]))) for token in ids)
+    spans = [
+        f"<span style='{styles[bool(learned)]}'>{token}</span>" for token, learned in zip(tokens, mask, strict=True)
+    ]
+    return f"<div style='max-width:720px'>{''.join(spans)}</div>"

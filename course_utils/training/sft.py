@@ -4,11 +4,12 @@ Deviation from common practice: the loss of a step is the mean over all answer t
 cut, and rows that would be truncated are left out, since a cut answer teaches not to stop.
 """
 
+import warnings
 from dataclasses import dataclass, replace
 
 import torch
 
-from course_utils import runtime
+from course_utils import recipes, runtime
 from course_utils.data import instructions
 from course_utils.models.base import load_base
 from course_utils.models.packing import use_row_attention
@@ -16,16 +17,8 @@ from course_utils.training.next_token import NextTokenLoss
 from course_utils.training.recipe import TrainingRecipe
 
 RANK = 16
+MAX_LENGTH = 256  # tokens of instruction and answer together
 FULL_TO_LORA = 25  # LoRA's learning rate over full tuning's
-_LORA = TrainingRecipe(
-    steps=60, batch_size=8, learning_rate=5e-4, max_length=160, warmup_steps=6, save_every=20, pool=8, weight_decay=0.0
-)
-RECIPES = {
-    "cpu": _LORA,
-    "gpu-16gb": replace(_LORA, steps=300, batch_size=16, max_length=256, warmup_steps=20, save_every=50),
-    "gpu-24gb": replace(_LORA, steps=300, batch_size=16, max_length=512, warmup_steps=20, save_every=50),
-    "gpu-80gb": replace(_LORA, steps=300, batch_size=32, max_length=512, warmup_steps=20, save_every=50),
-}
 
 
 @dataclass(frozen=True)
@@ -44,18 +37,44 @@ def job(tier, *, rows=None, recipe=None):
 
     Args:
         tier: one of runtime.TIERS.
-        rows: with columns prompt and answer; the training instructions by default.
+        rows: with columns prompt and answer; `training_rows` of the tier by default.
         recipe: a TrainingRecipe instead of the tier's; method "lora" or "full".
 
     Returns:
         A Job.
     """
-    recipe = recipe or RECIPES[tier]
-    rows = instructions.load("train") if rows is None else rows
+    recipe = recipe or recipe_of(tier)
     model, tokenizer = load_base(dtype=weights_dtype(recipe), trainable=recipe.method == "full")
+    rows = training_rows(recipes.of("07", tier), tokenizer, seed=recipe.seed) if rows is None else rows
     encoded = instructions.encode(rows, tokenizer, max_length=recipe.max_length, drop_long=True)
     collate = instructions.TokenCollator(tokenizer.pad_token_id)
     return Job(recipe, lambda: NextTokenLoss(with_adapter(model, recipe)), encoded, collate, tokenizer)
+
+
+def recipe_of(tier, *, seed=0):
+    """The TrainingRecipe of notebook 07 on a tier, for LoRA."""
+    size = recipes.of("07", tier)
+    return TrainingRecipe(
+        steps=size.steps, batch_size=size.batch_size, learning_rate=size.learning_rate, max_length=MAX_LENGTH,
+        warmup_steps=size.steps // 10, save_every=20, pool=8, seed=seed,
+    )  # fmt: skip
+
+
+def training_rows(size, tokenizer, *, seed=0):
+    """What the SFT policy learns from: instruction rows with short answers, and sentences from film reviews.
+
+    Args:
+        size: a recipes.FineTuning.
+        seed: chooses the sentences.
+
+    Returns:
+        A list of rows with columns prompt and answer.
+    """
+    rows = instructions.short(
+        instructions.load("train"), tokenizer, answer_tokens=size.answer_tokens, one_line=size.one_line
+    )
+    films = instructions.film_sentences("train").shuffle(seed=seed).select(range(size.film_sentences))
+    return [*rows, *films]
 
 
 def with_adapter(model, recipe, *, rank=RANK):
@@ -68,7 +87,9 @@ def with_adapter(model, recipe, *, rank=RANK):
         return model
     from peft import LoraConfig, get_peft_model
 
-    return get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"))
+    with warnings.catch_warnings():  # peft asks transformers for a property by its old name
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        return get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"))
 
 
 def for_method(recipe, method):

@@ -3,7 +3,6 @@ from dataclasses import replace
 import pytest
 
 from course_utils.commands import train
-from course_utils.data import instructions
 from course_utils.training import checkpoint, sft
 from course_utils.training.recipe import TrainingRecipe
 
@@ -15,8 +14,9 @@ ROWS = [{"prompt": f"is the film {word}", "answer": "yes"} for word in "abcdefgh
 def tiny_stage(tiny_folder, monkeypatch):
     monkeypatch.setenv("COURSE_MODEL", str(tiny_folder))
     monkeypatch.setenv("COURSE_TIER", "cpu")
-    monkeypatch.setattr(instructions, "load", lambda split: ROWS)
-    monkeypatch.setattr(sft, "RECIPES", {"cpu": RECIPE, "gpu-16gb": replace(RECIPE, steps=3)})
+    monkeypatch.setattr(sft, "training_rows", lambda size, tokenizer, seed: ROWS)
+    sizes = {"cpu": RECIPE, "gpu-16gb": replace(RECIPE, steps=3)}
+    monkeypatch.setattr(sft, "recipe_of", lambda tier, seed: replace(sizes[tier], seed=seed))
 
 
 def test_trained_refused_and_resumed(tmp_path, capsys):

@@ -121,3 +121,29 @@ def test_a_batch():
 def test_no_pad_token():
     with pytest.raises(ValueError, match="has no pad token"):
         TokenCollator(None)
+
+
+def test_short_rows_are_short_on_both_sides(tokenizer):
+    rows = [*ROWS, {"prompt": "the film " * 40, "answer": "yes"}, {"prompt": "hello", "answer": ""}]
+    kept = instructions.short(rows, tokenizer, answer_tokens=3)
+    assert kept == [row for row in ROWS if row["answer"] == "yes"]
+    lines = instructions.short(ROWS, tokenizer, answer_tokens=50)
+    assert ROWS[1] in lines and "\n" in ROWS[1]["answer"]
+    assert instructions.short(ROWS, tokenizer, answer_tokens=50, one_line=True) == [
+        r for r in lines if r is not ROWS[1]
+    ]
+
+
+def test_film_sentences_answer_an_instruction_to_write_one(monkeypatch):
+    rows = [{"id": f"movies-{n}", "text": f"film {n}", "split": "train"} for n in range(30)]
+    monkeypatch.setattr(instructions.reviews, "load", lambda domain, split: rows if domain == "movies" else [])
+    films = instructions.film_sentences("train")
+    assert films["answer"] == [row["text"] for row in rows] and films["id"] == [row["id"] for row in rows]
+    assert set(films["prompt"]) == set(instructions.REVIEW_PROMPTS)
+    assert films["prompt"] == instructions.film_sentences("train")["prompt"]
+
+
+def test_the_rows_that_are_shown_keep_their_order(alpaca, monkeypatch):
+    names = [row["id"] for row in instructions.load("train")][:3][::-1]
+    monkeypatch.setattr(instructions, "SHOWN", tuple(names))
+    assert [row["id"] for row in instructions.shown()] == names

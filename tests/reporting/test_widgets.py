@@ -7,7 +7,7 @@ import ipywidgets
 import pytest
 import torch
 
-from course_utils.data import prompts
+from course_utils.data import instructions, prompts
 from course_utils.evaluation import in_context
 from course_utils.models import sampling
 from course_utils.reporting import widgets
@@ -17,6 +17,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 # What ipywidgets 7.7.1, Colab's, takes: its traits, read from that release; nothing else may be used
 COLAB = {
     "Text": {"value", "description", "continuous_update", "layout"},
+    "Textarea": {"value", "description", "continuous_update", "layout"},
     "FloatSlider": {"value", "min", "max", "step", "description", "layout"},
     "Button": {"description", "layout"},
     "Dropdown": {"options", "value", "description", "layout"},
@@ -151,3 +152,15 @@ def test_only_what_colabs_widgets_have_is_used():
     assert calls
     for call in calls:
         assert {keyword.arg for keyword in call.keywords} <= COLAB[call.func.attr], ast.unparse(call)
+
+
+def test_the_mask_follows_what_is_written(tiny_tokenizer):
+    asked, said, shown = _parts(widgets.mask_viewer(tiny_tokenizer, "is the film good", "yes"))
+    before = shown.value
+    said.value = "no <b>"
+    messages = instructions.dialogue({"prompt": "is the film good", "answer": "no <b>"})
+    ids, mask = instructions.encode_dialogue(messages, tiny_tokenizer)
+    assert shown.value == widgets.mask_html(tiny_tokenizer, ids, mask) != before
+    assert shown.value.count("color:white") == sum(mask) and shown.value.count("<span") == len(ids)
+    asked.value = "hello"
+    assert shown.value.count("<span") < len(ids) and "<b>" not in shown.value

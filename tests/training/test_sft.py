@@ -3,8 +3,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from datasets import Dataset
 
-from course_utils import runtime
+from course_utils import recipes, runtime
 from course_utils.training import sft, stages
 from course_utils.training.loop import train
 from course_utils.training.recipe import TrainingRecipe
@@ -61,8 +62,22 @@ def test_full_tuning_keeps_fp32_weights_under_autocast():
     assert sft.precision(full, t4) == t4
 
 
-def test_every_tier_has_a_recipe():
-    assert set(sft.RECIPES) == set(runtime.TIERS)
+@pytest.mark.parametrize("tier", runtime.TIERS)
+def test_every_tier_has_a_recipe(tier):
+    recipe, size = sft.recipe_of(tier, seed=3), recipes.of("07", tier)
+    assert (recipe.steps, recipe.batch_size, recipe.learning_rate) == (size.steps, size.batch_size, size.learning_rate)
+    assert recipe.seed == 3 and recipe.method == "lora"
+
+
+def test_the_policy_learns_short_answers_and_film_sentences(job, monkeypatch):
+    films = Dataset.from_list([{"prompt": "say", "answer": f"film {n}"} for n in range(9)])
+    long = {"prompt": "hello", "answer": "no " * 60}
+    monkeypatch.setattr(sft.instructions, "load", {"train": [*ROWS, long]}.get)
+    monkeypatch.setattr(sft.instructions, "film_sentences", {"train": films}.get)
+    size = replace(recipes.of("07", "cpu"), film_sentences=3)
+    rows = sft.training_rows(size, job().tokenizer, seed=1)
+    assert rows[: len(ROWS)] == ROWS and len(rows) == len(ROWS) + 3 and long not in rows
+    assert rows != sft.training_rows(size, job().tokenizer, seed=2)
 
 
 def test_rows_that_would_be_cut_are_left_out(job):

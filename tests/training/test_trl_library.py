@@ -1,0 +1,26 @@
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from course_utils.data import instructions
+from course_utils.training import trl_library
+from course_utils.training.next_token import NextTokenLoss
+
+ROWS = [
+    {"prompt": "is the film good", "answer": "yes the film is good"},
+    {"prompt": "hello", "answer": "hello world"},
+]
+
+
+def test_trl_learns_the_same_tokens_at_the_same_loss(tiny_model, tiny_folder):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_folder)
+    encoded = instructions.encode(ROWS, tokenizer, max_length=200)
+    labels, loss = trl_library.sft_batch(tiny_model, tokenizer, ROWS)
+    ours = [
+        [token if learned else -100 for token, learned in zip(row["input_ids"], row["completion_mask"], strict=True)]
+        for row in encoded
+    ]
+    assert labels == ours
+    with torch.no_grad():
+        batch = instructions.TokenCollator(tokenizer.pad_token_id)(encoded)
+        assert loss == pytest.approx(NextTokenLoss(tiny_model)(batch).item(), rel=1e-5)
