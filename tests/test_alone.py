@@ -137,6 +137,11 @@ judge.scores = lambda examples, texts: torch.tensor([float(sum(example.label for
 *rows, review, bars = widgets.example_editor(judge, [prompts.Example("x", 1), prompts.Example("y", 0)], "z").children
 before, rows[1].children[1].value = bars.value, "good"
 print("EDITOR", "73.1%" in before, "88.1%" in bars.value, ipywidgets.__version__)
+from course_utils.data import instructions
+instructions.encode_dialogue = lambda messages, tokenizer: ([m["content"] for m in messages], [False, True])
+asked, said, shown = widgets.mask_viewer(SimpleNamespace(decode=lambda tokens: tokens[0]), "why", "so").children
+said.value = "never mind"
+print("MASK", "why" in shown.value and "never mind" in shown.value)
 """
 
 
@@ -145,10 +150,11 @@ def test_every_widget_works_beside_colabs_widgets(alone):
     printed = alone.script(MOVE)
     assert "EXPLORER True True" in printed, printed
     assert "EDITOR True True 7.7.1" in printed, printed
+    assert "MASK True" in printed, printed
     public = {
         name for name, thing in vars(widgets).items() if callable(thing) and "ipywidgets" in thing.__code__.co_names
     }
-    assert public == {"next_token_explorer", "example_editor"}, "a new widget belongs into MOVE"
+    assert public == {"next_token_explorer", "example_editor", "mask_viewer"}, "a new widget belongs into MOVE"
 
 
 def little_tqdm(folder):

@@ -1,5 +1,26 @@
 """Tables in plain text: they project well, survive a copy into a chat, and compare cell by cell in a test."""
 
+import html
+
+
+def side_by_side(rows):
+    """Long texts beside each other, one row each, as an HTML table for a notebook.
+
+    Args:
+        rows: list of dicts of texts with the same keys; the keys are the headings.
+
+    Raises:
+        ValueError: no rows.
+    """
+    from IPython.display import HTML
+
+    if not rows:
+        raise ValueError("A table needs at least one row, got none. Did a filter drop everything?")
+    style = "text-align:left;vertical-align:top;padding:6px 12px;font-size:15px;white-space:pre-wrap;max-width:320px"
+    lines = [("th", list(rows[0])), *(("td", [row[name] for name in rows[0]]) for row in rows)]
+    cells = ("".join(f"<{tag} style='{style}'>{html.escape(text)}</{tag}>" for text in texts) for tag, texts in lines)
+    return HTML("<table>" + "".join(f"<tr>{line}</tr>" for line in cells) + "</table>")
+
 
 def show(rows, columns=None, *, title=None):
     """Print rows as an aligned table.

@@ -51,12 +51,13 @@ def job(tier, *, rows=None, recipe=None):
     return Job(recipe, lambda: NextTokenLoss(with_adapter(model, recipe)), encoded, collate, tokenizer)
 
 
-def recipe_of(tier, *, seed=0):
-    """The TrainingRecipe of notebook 07 on a tier, for LoRA."""
+def recipe_of(tier, *, seed=0, steps=None):
+    """The TrainingRecipe of notebook 07 on a tier, for LoRA; steps in place of the tier's own."""
     size = recipes.of("07", tier)
+    steps = steps or size.steps
     return TrainingRecipe(
-        steps=size.steps, batch_size=size.batch_size, learning_rate=size.learning_rate, max_length=MAX_LENGTH,
-        warmup_steps=size.steps // 10, save_every=20, pool=8, seed=seed,
+        steps=steps, batch_size=size.batch_size, learning_rate=size.learning_rate, max_length=MAX_LENGTH,
+        warmup_steps=steps // 10, save_every=20, pool=8, seed=seed,
     )  # fmt: skip
 
 

@@ -54,3 +54,11 @@ def test_columns_line_up(rows):
     assert len({line.rindex("|") for line in lines[2:]}) == 1
     assert lines[0].index("end") == lines[2].rindex("|")
     assert all(line == line.rstrip() for line in lines)
+
+
+def test_texts_stand_side_by_side_and_cannot_break_the_page():
+    shown = tables.side_by_side([{"asked": "why", "said": "<b>so\nand so"}, {"asked": "who", "said": "I"}]).data
+    assert shown.count("<tr>") == 3 and shown.count("<th") == 2 and shown.count("<td") == 4
+    assert "&lt;b&gt;so\nand so" in shown and "<b>" not in shown
+    with pytest.raises(ValueError, match="at least one row"):
+        tables.side_by_side([])

@@ -67,11 +67,12 @@ def test_every_tier_has_a_recipe(tier):
     recipe, size = sft.recipe_of(tier, seed=3), recipes.of("07", tier)
     assert (recipe.steps, recipe.batch_size, recipe.learning_rate) == (size.steps, size.batch_size, size.learning_rate)
     assert recipe.seed == 3 and recipe.method == "lora"
+    assert sft.recipe_of(tier, steps=4).steps == 4
 
 
 def test_the_policy_learns_short_answers_and_film_sentences(job, monkeypatch):
     films = Dataset.from_list([{"prompt": "say", "answer": f"film {n}"} for n in range(9)])
-    long = {"prompt": "hello", "answer": "no " * 60}
+    long = {"prompt": "hello", "answer": "no " * 200}
     monkeypatch.setattr(sft.instructions, "load", {"train": [*ROWS, long]}.get)
     monkeypatch.setattr(sft.instructions, "film_sentences", {"train": films}.get)
     size = replace(recipes.of("07", "cpu"), film_sentences=3)
