@@ -64,7 +64,7 @@ def test_texts_take_turns_and_the_seed_decides():
 
 
 def test_proxy_and_gold_share_no_text_and_no_near_duplicate(monkeypatch):
-    texts = [f"{a} film of {b} words and {a}" for a in LETTERS for b in LETTERS[:4]]
+    texts = [f"{a}{b} is {b}{a}{a} or {a}{a}{b}" for a in LETTERS for b in LETTERS[:4]]
     texts[1] = texts[0] + "!"
     ids = [f"movies-{i}" for i in range(len(texts))]
     rows = {"id": ids, "text": texts, "document": ids}
