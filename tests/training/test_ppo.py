@@ -94,9 +94,11 @@ def test_a_toy_reward_is_learned_and_every_diagnostic_is_there(fit):
 
 
 def test_a_strong_penalty_keeps_the_policy_at_home(fit):
-    free, _, _ = fit("free", steps=8, kl_coef=0.0, learning_rate=1e-2)
-    held, _, _ = fit("held", steps=8, kl_coef=5.0, learning_rate=1e-2)
-    assert held.metrics[-1]["kl"] < 0.5 * free.metrics[-1]["kl"]
+    strayed = {}
+    for kl_coef in (0.0, 0.5):
+        result, _, _ = fit(f"run-{kl_coef}", steps=20, batch_size=16, kl_coef=kl_coef)
+        strayed[kl_coef] = sum(line["kl_k3"] for line in result.metrics[-8:])
+    assert strayed[0.5] < 0.6 * strayed[0.0]
 
 
 def test_the_reference_and_the_backbone_stay_as_they_were(fit):
