@@ -2,8 +2,8 @@
 
 The base model is frozen, which is what every adapter samples from, so `generate` hits a head call that is hundreds of
 times slower on a CPU (a strided slice times a frozen bf16 matrix); the peer has it repaired. No row may stop early, so
-everybody writes exactly 512 tokens. That both sample one distribution is a test's business; here the mean log-probability
-of what was written must agree.
+everybody writes exactly 512 tokens. That both sample one distribution is a test's business; here the mean
+log-probability of what was written must agree.
 """
 
 import argparse
