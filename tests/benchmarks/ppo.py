@@ -131,9 +131,9 @@ def make_trainer(steps, patched, folder, callbacks):
     settings = PPOConfig(
         output_dir=folder, per_device_train_batch_size=BATCH, gradient_accumulation_steps=1, num_mini_batches=1,
         num_ppo_epochs=EPOCHS, total_episodes=BATCH * steps, response_length=TOKENS, temperature=1.0,
-        learning_rate=RATE, stop_token_id=Turns.of(tokenizer).end, local_rollout_forward_batch_size=BATCH, num_sample_generations=0,
+        learning_rate=RATE, stop_token_id=Turns.of(tokenizer).end, local_rollout_forward_batch_size=BATCH,
         save_strategy="no", report_to="none", bf16=False, use_cpu=run.device == "cpu", disable_tqdm=True,
-        gradient_checkpointing=False, missing_eos_penalty=1.0,
+        gradient_checkpointing=False, missing_eos_penalty=1.0, num_sample_generations=0,
     )  # fmt: skip
     critic = lora_critic(run) if patched else classifier(run)
     return PPOTrainer(
