@@ -7,7 +7,10 @@ Attention must not cross from one row into the next. transformers sees that from
 N × N; `attend_within_rows`, registered as an attention of its own, works through the rows instead and needs none. It is
 exact, not an approximation: every row gets what it would get alone (fp32: to rounding).
 
-Shapes: B batch, T tokens, N real tokens of all rows, H query heads, K key-value heads, D width of a head.
+When a cache holds a prefix, there are P more keys than queries: the first P belong to all rows.
+
+Shapes: B batch, P tokens of a shared prefix, T tokens, N real tokens of all rows, H query heads, K key-value heads,
+D width of a head.
 """
 
 import torch
@@ -16,6 +19,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from course_utils.models import virtual
+
 ATTENTION = "within_rows"
 
 
@@ -23,7 +28,8 @@ def packed_hidden(model, input_ids, mask):
     """The model's last hidden states at the real tokens, computed without padding.
 
     Args:
-        model: a causal language model, alone or inside a peft model; `use_row_attention` makes it fast, nothing else.
+        model: a causal language model, alone or inside a peft model, soft prompts included; `use_row_attention` makes
+            it fast, nothing else.
         input_ids: (B, T) int64, padded on either side.
         mask: (B, T) bool, True at real tokens.
 
@@ -34,12 +40,13 @@ def packed_hidden(model, input_ids, mask):
         raise ValueError(f"Expected a bool mask {tuple(input_ids.shape)}, got {mask.dtype} {tuple(mask.shape)}.")
     positions = (mask.cumsum(dim=1) - 1)[mask]
     trunk = model.get_base_model() if hasattr(model, "get_base_model") else model
-    output = trunk.base_model(
-        input_ids=input_ids[mask][None],
-        position_ids=positions[None],
-        use_cache=False,
-        row_lengths=tuple(mask.sum(dim=1).tolist()),
-    )
+    with virtual.of_library(model):
+        output = trunk.base_model(
+            input_ids=input_ids[mask][None],
+            position_ids=positions[None],
+            use_cache=False,
+            row_lengths=tuple(mask.sum(dim=1).tolist()),
+        )
     return output.last_hidden_state[0]
 
 
@@ -56,28 +63,32 @@ def attend_within_rows(module, query, key, value, attention_mask, *, row_lengths
 
     Args:
         query: (1, H, N, D).
-        key, value: (1, K, N, D), H a multiple of K.
+        key, value: (1, K, P + N, D), H a multiple of K.
         row_lengths: the number of tokens of each row, or None for a batch that is not packed.
 
     Returns:
         ((1, N, H, D), None).
     """
-    window, dropout = kwargs.get("sliding_window"), kwargs.get("dropout")
-    if row_lengths is None or dropout or (window and max(row_lengths) > window):
+    window, dropout, shared = kwargs.get("sliding_window"), kwargs.get("dropout"), key.shape[2] - query.shape[2]
+    if row_lengths is None or dropout or (window and shared + max(row_lengths) > window):
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     inputs = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]
+    if shared:  # each row gets its own copy of the prefix, which is short
+        place = virtual.order(shared, row_lengths, query.device)
+        inputs[1:] = [tensor[place] for tensor in inputs[1:]]
     by_hand = query.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
     attend = _RowAttention.apply if by_hand else _attend_by_library
-    return attend(*inputs, row_lengths, scaling)[None], None
+    return attend(*inputs, row_lengths, scaling, shared)[None], None
 
 
-def _attend_by_library(query, key, value, row_lengths, scaling):
+def _attend_by_library(query, key, value, row_lengths, scaling, shared=0):
     """(N, H, D), one call of the library's kernel a row."""
     outputs = []
-    for row in _rows(row_lengths, query, key, value):
+    for row in _rows(row_lengths, shared, (query,), (key, value)):
         q, k, v = (tensor.transpose(0, 1)[None] for tensor in row)
-        output = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=True)
+        seen = ~_future(len(row[0]), shared, query.device) if shared else None
+        output = F.scaled_dot_product_attention(q, k, v, seen, is_causal=not shared, scale=scaling, enable_gqa=True)
         outputs.append(output[0].transpose(0, 1))
     return torch.cat(outputs)
 
@@ -91,18 +102,18 @@ class _RowAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, query, key, value, row_lengths, scaling):
+    def forward(ctx, query, key, value, row_lengths, scaling, shared=0):
         output, weights = torch.empty_like(query, memory_format=torch.contiguous_format), []
-        for q, k, v, o in _rows(row_lengths, query, key, value, output):
+        for q, o, k, v in _rows(row_lengths, shared, (query, output), (key, value)):
             q, k, v = _by_key_head(q, k.shape[1]), k.transpose(0, 1), v.transpose(0, 1)
             accurate = torch.promote_types(q.dtype, torch.float32)
             scores = torch.matmul(q.to(accurate), k.to(accurate).transpose(1, 2)).mul_(scaling)
-            future = torch.ones(len(o), len(o), dtype=torch.bool, device=q.device).triu_(1)
-            scores.view(len(k), len(o), -1, len(o)).masked_fill_(future[:, None], -torch.inf)
+            future = _future(len(o), shared, q.device)
+            scores.view(len(k), len(o), -1, shared + len(o)).masked_fill_(future[:, None], -torch.inf)
             weights.append(scores.softmax(-1).to(v.dtype))
             o.copy_(_by_token(weights[-1] @ v, len(o)))
         ctx.save_for_backward(query, key, value, output, *weights)
-        ctx.row_lengths, ctx.scaling = row_lengths, scaling
+        ctx.row_lengths, ctx.scaling, ctx.shared = row_lengths, scaling, shared
         return output
 
     @staticmethod
@@ -110,20 +121,27 @@ class _RowAttention(torch.autograd.Function):
     def backward(ctx, grad):
         query, key, value, output, *weights = ctx.saved_tensors
         grads = [torch.empty_like(t, memory_format=torch.contiguous_format) for t in (query, key, value)]
-        rows = _rows(ctx.row_lengths, query, key, value, output, grad, *grads)
-        for p, (q, k, v, o, do, dq, dk, dv) in zip(weights, rows, strict=True):
+        rows = _rows(ctx.row_lengths, ctx.shared, (query, output, grad, grads[0]), (key, value, *grads[1:]))
+        for p, (q, o, do, dq, k, v, dk, dv) in zip(weights, rows, strict=True):
             q, o, do = (_by_key_head(tensor, k.shape[1]) for tensor in (q, o, do))
             k, v = k.transpose(0, 1), v.transpose(0, 1)
             ds = torch.matmul(do, v.transpose(1, 2)).sub_((do * o).sum(-1, keepdim=True)).mul_(p).mul_(ctx.scaling)
             dq.copy_(_by_token(ds @ k, len(dq)))
             dk.copy_((ds.transpose(1, 2) @ q).transpose(0, 1))
             dv.copy_((p.transpose(1, 2) @ do).transpose(0, 1))
-        return *grads, None, None
+        return *grads, None, None, None
 
 
-def _rows(row_lengths, *tensors):
-    """For each row, its part of each tensor."""
-    return zip(*(tensor.split(row_lengths) for tensor in tensors), strict=True)
+def _rows(row_lengths, shared, queries, keys):
+    """For each row, its part of each tensor; a row of `keys` begins with the shared ones."""
+    key_lengths = tuple(shared + length for length in row_lengths)
+    parts = [tensor.split(row_lengths) for tensor in queries] + [tensor.split(key_lengths) for tensor in keys]
+    return zip(*parts, strict=True)
+
+
+def _future(length, shared, device):
+    """(T, P + T) bool, True at the keys that a token must not see."""
+    return torch.ones(length, shared + length, dtype=torch.bool, device=device).triu_(shared + 1)
 
 
 def _by_key_head(tensor, key_heads):

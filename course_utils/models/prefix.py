@@ -79,7 +79,7 @@ def final_hidden(model, prefix, queries, *, batch_rows=4):
         with torch.inference_mode():
             hidden = model.base_model(
                 tokens.to(model.device),
-                attention_mask=_masks(model, len(prefix.tokens), owner, offset),
+                attention_mask=masks(model, len(prefix.tokens), owner, offset),
                 position_ids=(len(prefix.tokens) + offset).to(model.device),
                 past_key_values=prefix.expanded(len(batch)),
                 use_cache=True,
@@ -153,8 +153,8 @@ def visible(prefix_tokens, owner, offset, window=None):
     return torch.cat([before, itself], dim=-1)[:, None]
 
 
-def _masks(model, prefix_tokens, owner, offset):
-    """The mask in the form the model takes: additive, one per kind of layer where it has several kinds."""
+def masks(model, prefix_tokens, owner, offset):
+    """The mask of `visible` in the form the model takes: additive, one per kind of layer where it has several kinds."""
     config = model.config.get_text_config()
 
     def additive(window):
