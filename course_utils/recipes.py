@@ -55,10 +55,36 @@ class InContext(Recipe):
             )
 
 
+@dataclass(frozen=True)
+class Adapter(Recipe):
+    """10 to 14: one adapter method trained on graded reviews, live, at one point of the comparison's grid."""
+
+    rows: int  # reviews to learn from
+    steps: int
+    batch_size: int
+    test: int  # held-out reviews that are graded
+    unlabelled: int  # reviews whose ratings nobody looks at, for calibration
+    probe_steps: int  # of the short runs, such as another start or another learning rate
+    probe_test: int
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.rows < self.batch_size or self.unlabelled < 10:
+            raise ValueError(
+                f"Expected at least a batch of rows and 10 unlabelled reviews, got {self.rows} and {self.unlabelled}."
+            )
+
+
 _SHOTS = (0, 1, 2, 4, 8, 16)
 _FLIPPED = (0.0, 0.25, 0.5, 0.75, 1.0)
 _WRITTEN = (0, 1, 2, 8)
 
+_ADAPTER = {
+    "cpu": Adapter(1.5, 3, False, 1536, 48, 16, 300, 48, 16, 100),
+    "gpu-16gb": Adapter(2, 6, False, 6000, 300, 32, 2000, 300, 60, 500),
+    "gpu-24gb": Adapter(2, 6, False, 6000, 300, 32, 2000, 300, 60, 500),
+    "gpu-80gb": Adapter(2, 8, False, 6000, 400, 64, 2000, 300, 80, 1000),
+}
 _ROWS = {
     "00": {
         "cpu": Start(0.8, 2, True, 40, 100, 512),
@@ -72,6 +98,7 @@ _ROWS = {
         "gpu-24gb": InContext(3, 4, False, _SHOTS, 800, 12, 400, 400, 8, _FLIPPED, _WRITTEN, 32),
         "gpu-80gb": InContext(3, 6, False, _SHOTS, 1500, 16, 400, 800, 12, _FLIPPED, _WRITTEN, 32),
     },
+    **{number: _ADAPTER for number in ("10", "11", "12", "13", "14")},
 }
 
 

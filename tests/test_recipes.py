@@ -60,3 +60,16 @@ def test_minutes_and_memory_are_positive(number, wrong):
 def test_an_unknown_row_is_an_error_that_lists_what_there_is(number, tier):
     with pytest.raises(ValueError, match=r"there are \['00', '05'.*gpu-80gb"):
         recipes.of(number, tier)
+
+
+@pytest.mark.parametrize("number", ["10", "11", "12", "13", "14"])
+def test_every_adapter_notebook_learns_from_equally_many_reviews(number):
+    for tier in recipes.TIERS:
+        row = recipes.of(number, tier)
+        assert row == recipes.of("10", tier) and row.probe_steps < row.steps and row.probe_test <= row.test
+
+
+@pytest.mark.parametrize("wrong", [{"rows": 8}, {"unlabelled": 9}])
+def test_an_adapter_needs_a_batch_and_reviews_to_calibrate_on(wrong):
+    with pytest.raises(ValueError, match="at least a batch of rows and 10 unlabelled"):
+        dataclasses.replace(recipes.of("10", "cpu"), **wrong)
