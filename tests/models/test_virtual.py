@@ -88,6 +88,17 @@ def test_a_peft_models_virtual_tokens_are_packed_too(config):
     torch.testing.assert_close(plain, packing.packed_hidden(small.build(), ids, real))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_under_autocast_the_loss_is_nearly_the_same(kind):
+    model, learned, _ = tuned(kind)
+    packing.use_row_attention(model)
+    expected = loss_of(model, True)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = loss_of(model, True)[0]
+    loss.backward()
+    assert loss.item() == pytest.approx(expected.item(), rel=5e-2) and learned.grad.abs().sum() > 0
+
+
 def test_order_by_hand():
     assert virtual.order(2, (3, 1)).tolist() == [0, 1, 2, 3, 4, 0, 1, 5]
     rows = torch.tensor([[10, 11, 12, 20]])
