@@ -1,7 +1,7 @@
 """Which grid was a weight rounded to? Found from the numbers alone, before any table is read.
 
-Weights that were once stored in b bits sit on at most 2^b evenly spaced values within a block. bfloat16 blurs them by up
-to 1/256 of their size, which is far less than a step unless the grid has 8 bits; there only the small numbers tell.
+Weights that were once stored in b bits sit on at most 2^b evenly spaced values within a block. bfloat16 blurs them by
+up to 1/256 of their size, which is far less than a step unless the grid has 8 bits; there only the small numbers tell.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""The same model as GGUF files of several formats, so that llama.cpp can be compared with itself at 16, 8, 5 and 4 bits.
+"""The same model as GGUF files of several formats, to compare llama.cpp with itself at 16, 8, 5 and 4 bits.
 
-Metadata and tokenizer are copied byte by byte; only the table of tensors and the blocks are written anew. F16, Q8_0, Q5_0
-and Q4_0 hold 32 weights a block with one 16-bit scale: 16, 8.5, 5.5 and 4.5 bits a weight.
+Metadata and tokenizer are copied byte by byte; only the table of tensors and the blocks are written anew. F16 is plain;
+Q8_0, Q5_0 and Q4_0 hold 32 weights a block with one 16-bit scale: 8.5, 5.5 and 4.5 bits a weight.
 """
 
 import os

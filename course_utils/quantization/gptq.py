@@ -20,9 +20,7 @@ def hessian(inputs):
     """H = XᵀX / N, (I, I) float32, of calibration inputs (..., I)."""
     rows = inputs.reshape(-1, inputs.shape[-1]).float()
     if not torch.isfinite(rows).all() or not len(rows):
-        raise ValueError(
-            f"Expected finite calibration inputs (N, I), got {tuple(inputs.shape)}; NaN spoils every column."
-        )
+        raise ValueError(f"Expected finite calibration inputs (N, I), got {tuple(inputs.shape)}; NaN spoils all.")
     return rows.t() @ rows / len(rows)
 
 

@@ -1,11 +1,11 @@
 """Rounding a weight to whole numbers times a scale: absmax and zero-point, per tensor, row or group.
 
     absmax      s = max|w| / (2^(b−1) − 1)          q = round(w / s)               ŵ = s q
-    zero-point  s = (max w − min w) / (2^b − 1)     q = round(w / s) + z           ŵ = s (q − z),   z = round(−min w / s)
+    zero-point  s = (max w − min w) / (2^b − 1)     q = round(w / s) + z           ŵ = s (q − z), z = round(−min w / s)
 
 A scale may serve the whole tensor, one row, or a group of neighbours in a row; more scales cost bits and save error.
-Absmax wastes one code (−2^(b−1)) so that zero and both signs are exact; zero-point keeps zero exact too, since its range
-always includes it.
+Absmax wastes one code (−2^(b−1)) so that zero and both signs are exact; zero-point keeps zero exact too, since its
+range always includes it.
 """
 
 import torch

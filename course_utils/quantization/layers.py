@@ -1,4 +1,4 @@
-"""Quantized weights inside a transformers model: a linear layer and an embedding that decode on the fly, with LoRA on top.
+"""Quantized weights inside a transformers model: linear layer and embedding decode on the fly, with LoRA on top.
 
     y = x Ŵᵀ,  dx = dy Ŵ          Ŵ is decoded in the forward pass and again in the backward pass, never kept
 
@@ -157,7 +157,7 @@ def swap(model, quantize, *, head=False, names=None):
         unknown = sorted(set(names) - set(chosen))
         if unknown:
             raise ValueError(
-                f"No linear layer is called {unknown[0]!r}; there are {len(chosen)}, as {list(chosen)[:2]}."
+                f"No linear layer is called {unknown[0]!r}; there are {len(chosen)}, as {next(iter(chosen))!r}."
             )
         chosen = {name: chosen[name] for name in names}
     if not chosen:

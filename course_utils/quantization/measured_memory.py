@@ -1,7 +1,7 @@
 """What a training step really allocates, to hold against `memory.step`.
 
-On a GPU the allocator knows. On the CPU it keeps no count, so every tensor that an operation returns is watched until its
-storage is freed; scratch space inside an operation is not seen.
+On a GPU the allocator knows. On the CPU it keeps no count, so every tensor that an operation returns is watched until
+its storage is freed; scratch space inside an operation is not seen.
 """
 
 import weakref
