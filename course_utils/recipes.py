@@ -55,6 +55,39 @@ class InContext(Recipe):
             )
 
 
+@dataclass(frozen=True)
+class Quantization(Recipe):
+    """15 Quantization: how much text is read with each format, and how long each engine is timed."""
+
+    text_tokens: int  # predicted for the claim, of real text with <bos>
+    text_length: int  # of a row
+    probe_tokens: int  # for what is observed: by layer, by source format
+    calibration_rows: int  # of text_length, for GPTQ
+    decode_tokens: int  # written for a speed
+    prefill_tokens: int  # read for a speed
+    group: int  # weights that share a scale in integer formats
+    block: int  # in NF4 and FP4
+    small_steps: int  # of the small model that was never rounded before
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.text_tokens < 20_000:
+            raise ValueError(f"The claim needs at least 20,000 tokens, got {self.text_tokens:,}.")
+
+
+@dataclass(frozen=True)
+class QLoRA(Recipe):
+    """16 QLoRA: steps of LoRA and QLoRA on the same rows."""
+
+    steps: int
+    batch_size: int
+    rank: int
+    items: int  # paired test items of the graded rating
+    seeds: int  # in the reference run; the notebook's own run has one
+    gradient_rows: int  # for the gradients held against a dequantized reference
+    repair_ranks: tuple[int, ...]  # of the start from the rounding error
+
+
 _SHOTS = (0, 1, 2, 4, 8, 16)
 _FLIPPED = (0.0, 0.25, 0.5, 0.75, 1.0)
 _WRITTEN = (0, 1, 2, 8)
@@ -71,6 +104,18 @@ _ROWS = {
         "gpu-16gb": InContext(3, 4, False, _SHOTS, 400, 8, 400, 200, 6, _FLIPPED, _WRITTEN, 32),
         "gpu-24gb": InContext(3, 4, False, _SHOTS, 800, 12, 400, 400, 8, _FLIPPED, _WRITTEN, 32),
         "gpu-80gb": InContext(3, 6, False, _SHOTS, 1500, 16, 400, 800, 12, _FLIPPED, _WRITTEN, 32),
+    },
+    "15": {
+        "cpu": Quantization(2, 4, False, 20_400, 256, 4_080, 16, 32, 256, 128, 64, 120),
+        "gpu-16gb": Quantization(3, 6, False, 40_800, 256, 8_160, 64, 64, 512, 128, 64, 400),
+        "gpu-24gb": Quantization(3, 6, False, 61_320, 512, 10_220, 64, 64, 512, 128, 64, 400),
+        "gpu-80gb": Quantization(3, 6, False, 102_200, 512, 20_440, 128, 128, 1024, 128, 64, 800),
+    },
+    "16": {
+        "cpu": QLoRA(2, 4, False, 16, 16, 8, 400, 3, 2, (1, 4, 16)),
+        "gpu-16gb": QLoRA(3, 6, False, 96, 16, 8, 2000, 3, 4, (1, 4, 16, 64)),
+        "gpu-24gb": QLoRA(3, 6, False, 192, 16, 8, 2000, 3, 4, (1, 4, 16, 64)),
+        "gpu-80gb": QLoRA(3, 8, False, 288, 32, 16, 2000, 3, 8, (1, 4, 16, 64)),
     },
 }
 
