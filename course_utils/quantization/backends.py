@@ -1,9 +1,9 @@
 """The libraries that run quantized models, behind one interface: bytes, loss, decode and prefill speed.
 
 Transformers runs the model in bf16 or fp32, and with its linear layers replaced by those of bitsandbytes, torchao and
-PyTorch itself; llama.cpp has its own module, quantization/llama_cpp. Here the linear layers of the blocks are quantized;
-embedding and head stay as they are. Fewer bits are fewer bytes in any case; they are faster only where a kernel reads the
-codes as they lie.
+PyTorch itself; llama.cpp has its own module, quantization/llama_cpp. Here the blocks' linear layers are quantized;
+embedding and head stay as they are. Fewer bits are fewer bytes in any case; they are faster only where a kernel reads
+the codes as they lie.
 """
 
 import copy

@@ -132,9 +132,12 @@ def with_lora(model, config):
 
 
 def linear_layers(model, *, head=False):
-    """{name: layer} of the linear layers of a model's blocks, and of its head when asked."""
+    """{name: layer} of the linear layers of a model's blocks, and of its head when asked; frozen ones are left out."""
     own = model.get_output_embeddings()
-    return {n: m for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and (head or m is not own)}
+    plain = {
+        n: m for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and not isinstance(m, FrozenLinear)
+    }
+    return {name: module for name, module in plain.items() if head or module is not own}
 
 
 def swap(model, quantize, *, head=False, names=None):

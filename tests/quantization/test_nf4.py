@@ -1,4 +1,4 @@
-"""NF4 and FP4 are bitsandbytes', table and rounding, bit for bit; double quantization to one neighbouring code in 200."""
+"""NF4 and FP4 are bitsandbytes', bit for bit; double quantization up to a neighbouring code for one scale in 200."""
 
 import pytest
 import torch

@@ -36,14 +36,14 @@ def test_double_quantization_saves_what_the_paper_says():
 @pytest.mark.parametrize("broken", [float("nan"), float("inf"), -float("inf")])
 def test_broken_weights_are_refused_with_their_place(form, broken, normal_weight):
     normal_weight[3, 5] = broken
-    with pytest.raises(ValueError, match="1 of 12288 weights are NaN or infinite, the first in row 3, column 5"):
+    with pytest.raises(ValueError, match=r"1 of 12288 weights are NaN or infinite, the first in row 3, column 5"):
         form(normal_weight)
 
 
 def test_only_a_float_matrix_is_quantized():
-    with pytest.raises(ValueError, match="Expected a matrix"):
+    with pytest.raises(ValueError, match=r"Expected a matrix"):
         weights.check_weight(torch.zeros(3))
-    with pytest.raises(ValueError, match="got torch.int64"):
+    with pytest.raises(ValueError, match=r"got torch\.int64"):
         weights.check_weight(torch.zeros(3, 3, dtype=torch.int64))
 
 
