@@ -1,4 +1,4 @@
-"""Every back end runs the same small model to the same loss, in fewer bytes; what is absent is said; trap 6 is guarded."""
+"""Every back end runs the same small model in fewer bytes; what is absent is said; silent re-packing is guarded."""
 
 import dataclasses
 
