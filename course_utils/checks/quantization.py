@@ -5,7 +5,7 @@ from course_utils.checks import feedback
 
 def check_absmax(absmax):
     """Check a function (weights, bits) → (codes, scale) of symmetric rounding with one scale."""
-    cases = [([1.0, -0.5, 0.25], 8), ([0.7, -0.31, 0.09, -0.02], 4), ([-2.0, 1.0], 4), ([0.0, 0.0], 8)]
+    cases = [([1.0, -0.45, 0.25], 8), ([0.7, -0.31, 0.09, -0.02], 4), ([-2.0, 1.1], 4), ([0.0, 0.0], 8)]
     for weights, bits in cases:
         result, problem = feedback.attempt(absmax, list(weights), bits)
         if problem:

@@ -8,6 +8,7 @@ the codes as they lie.
 
 import copy
 import importlib.util
+import logging
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,8 +68,7 @@ def measure(backend, model, rows, *, tokens, prompt, decode=(1, 16)):
     from course_utils.quantization import speed
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the libraries' own, about what they will change
+        with _quiet():
             ready = backend.convert(copy.deepcopy(model).to(backend.dtype).eval())
             decoded = [speed.decode(ready, batch=size, tokens=tokens) for size in decode]
             return Row(
@@ -77,6 +77,19 @@ def measure(backend, model, rows, *, tokens, prompt, decode=(1, 16)):
     except (RuntimeError, ImportError, NotImplementedError, AssertionError, AttributeError, TypeError) as error:
         reason = (str(error).splitlines() or [""])[0][:120]
         return Row(backend.name, missing=f"{backend.name} does not run here: {type(error).__name__}: {reason}")
+
+
+@contextmanager
+def _quiet():
+    """Without the libraries' own remarks on what they lack and will change; a notebook's output is better without."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 @torch.inference_mode()
@@ -93,12 +106,12 @@ def stored_bytes(model):
     """Bytes of a converted model, each storage once, inside the libraries' own containers too."""
     found = {}
 
-    def add(value):
+    def add(value, key=None):
         if isinstance(value, torch.Tensor) and hasattr(value, "__tensor_flatten__"):
             for name in value.__tensor_flatten__()[0]:
                 add(getattr(value, name))
         elif isinstance(value, torch.Tensor):
-            found[value.untyped_storage().data_ptr() if not value.is_quantized else id(value)] = value.nbytes
+            found[key or value.untyped_storage().data_ptr()] = value.nbytes
 
     for value in (*model.parameters(), *model.buffers()):
         add(value)
@@ -109,7 +122,7 @@ def stored_bytes(model):
     for module in model.modules():
         add(getattr(getattr(module, "state", None), "SCB", None))  # bitsandbytes, 8 bits
         if hasattr(module, "_packed_params") and callable(getattr(module, "weight", None)):
-            add(module.weight())  # PyTorch's dynamic int8
+            add(module.weight(), module)  # PyTorch's dynamic int8, unpacked anew at each call
     return sum(found.values())
 
 

@@ -243,8 +243,6 @@ def _plain(module, weight):
 
 
 class _ScaledEmbedding(torch.nn.Embedding):
-    scale = None
-
     def forward(self, input_ids):
         rows = super().forward(input_ids)
         return rows if self.scale is None else rows * self.scale.to(rows)

@@ -14,6 +14,8 @@ where a norm keeps its input, a linear layer its input and a gated MLP its two h
 import math
 from dataclasses import dataclass
 
+from course_utils.models.logprobs import BLOCK_WORDS
+
 METHODS = ("full", "lora", "qlora")
 LINEAR_PARTS = ("q", "k", "v", "o", "gate", "up", "down")
 
@@ -124,11 +126,13 @@ class Step:
     optimizer: int
     activations: int
     logits: int
+    working: int = 0  # gradients of one block's activations, on their way back
 
     @property
     def peak(self):
-        """At the loss or at the update, whichever needs more."""
-        return self.weights + self.optimizer + max(self.activations + self.logits, self.gradients)
+        """At the loss, at the first block of the backward pass or at the update, whichever needs more."""
+        flowing = self.activations + max(self.logits, self.working)
+        return self.weights + self.optimizer + max(flowing, self.gradients)
 
     @property
     def parts(self):
@@ -148,6 +152,7 @@ def step(shape, setting):
         optimizer=0 if setting.optimizer_paged else math.ceil(setting.optimizer_bytes * trained),
         activations=activations(shape, setting) + head_gradient,
         logits=logits(shape, setting),
+        working=4 * (shape.inner + shape.width) * setting.rows * setting.length * setting.activation_bytes,
     )
 
 
@@ -167,19 +172,22 @@ def activations(shape, setting):
     numbers = (shape.norms + 2) * shape.width + 2 * query + 2 * key + 3 * shape.inner
     if shape.head_norms:
         numbers += query + key
-    if setting.method != "full":
+    if setting.method == "full":  # a norm whose weight learns also keeps its output
+        numbers += shape.norms * shape.width + (query + key) * shape.head_norms
+    else:
         numbers += len(LINEAR_PARTS) * setting.rank  # x Aᵀ
     numbers += shape.heads * setting.length  # the attention's weights, row by row
     block = tokens * numbers * bytes_each
-    final = 2 * tokens * shape.width * bytes_each  # the last norm's input and output
+    final = 3 * tokens * shape.width * bytes_each  # the last norm's input and output, and its gradient from the head
     if setting.checkpointing:
         return shape.layers * tokens * shape.width * bytes_each + block + final
     return shape.layers * block + final
 
 
 def logits(shape, setting):
-    """Bytes of one chunk of logits."""
-    return min(setting.chunk, setting.rows * setting.length) * shape.vocabulary * setting.activation_bytes
+    """Bytes of one chunk of logits, and of the two float32 buffers in which its softmax is taken, slice by slice."""
+    chunk = min(setting.chunk, setting.rows * setting.length) * shape.vocabulary
+    return chunk * setting.activation_bytes + 2 * 4 * min(chunk, BLOCK_WORDS["cpu"])
 
 
 def saved_by_qlora(shape, setting=None):

@@ -52,7 +52,9 @@ def test_why_so_little_is_saved_here_and_so_much_at_7b():
 def test_the_peak_is_at_the_loss_or_at_the_update():
     assert memory.Step(10, 5, 20, 3, 4).peak == 10 + 20 + 7
     assert memory.Step(10, 9, 20, 3, 4).peak == 10 + 20 + 9
-    assert list(memory.Step(1, 2, 3, 4, 5).parts) == ["weights", "gradients", "optimizer", "activations", "logits"]
+    assert memory.Step(10, 5, 20, 3, 4, 6).peak == 10 + 20 + 9
+    parts = ["weights", "gradients", "optimizer", "activations", "logits", "working"]
+    assert list(memory.Step(1, 2, 3, 4, 5).parts) == parts
 
 
 def test_methods_stand_in_the_order_that_everybody_knows():
@@ -105,9 +107,9 @@ def measured(model, method, rows, rank=16):
 def test_prediction_is_within_15_percent_of_a_step(method, dtype, blocky, one_thread):
     if method == "full" and dtype == torch.bfloat16:
         pytest.skip("full tuning keeps float32 weights")
-    model, rows = blocky(dtype), torch.randint(4, 320, (8, 96), generator=torch.Generator().manual_seed(0))
+    model, rows = blocky(dtype), torch.randint(4, 320, (16, 48), generator=torch.Generator().manual_seed(0))
     peak, shape = measured(model, method, rows)
-    setting = memory.Setting(method, rows=8, length=96, base_bytes=dtype.itemsize, activation_bytes=dtype.itemsize)
+    setting = memory.Setting(method, rows=16, length=48, base_bytes=dtype.itemsize, activation_bytes=dtype.itemsize)
     setting = dataclasses.replace(setting, bits=4.5)
     predicted = memory.step(shape, setting).peak
     assert math.isclose(predicted, peak, rel_tol=0.15), f"predicted {predicted:,}, measured {peak:,}"

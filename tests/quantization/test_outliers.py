@@ -24,7 +24,7 @@ def test_outliers_kept_apart_save_the_rest(case):
     regular = exact - inputs[:, [7]] @ weight.dequantize()[:, [7]].t()
     rounded = outliers.matmul(inputs, weight, threshold=float("inf")) - inputs[:, [7]] @ weight.dequantize()[:, [7]].t()
     apart = outliers.matmul(inputs, weight) - inputs[:, [7]] @ weight.dequantize()[:, [7]].t()
-    assert (rounded - regular).norm() > 5 * (apart - regular).norm()
+    assert (rounded - regular).norm() > 3 * (apart - regular).norm()
 
 
 def test_the_columns_are_found(case):
