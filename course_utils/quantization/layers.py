@@ -233,9 +233,8 @@ def to_linear(model):
 
 def _plain(module, weight):
     if isinstance(module, FrozenEmbedding):
-        plain = _ScaledEmbedding(*weight.shape, _weight=weight)
-        plain.weight.requires_grad_(False)
-        plain.scale = module.scale
+        plain = _ScaledEmbedding(*weight.shape, device="meta")
+        plain.weight, plain.scale = weight, module.scale
         return plain
     plain = torch.nn.Linear(module.in_features, module.out_features, bias=False, device="meta")
     plain.weight, plain.bias = weight, module.bias
