@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from course_utils.quantization import gptq, integer
+from course_utils.quantization import gptq, integer, layers
 
 NEAREST = {"bits": 4, "granularity": "group", "group": 64, "scale_dtype": torch.float16}
 
@@ -69,9 +69,16 @@ def test_a_whole_model_is_quantized_block_by_block_and_left_alone(blocky, token_
     found = gptq.quantize_blocks(model, token_rows, group=64)
     assert len(found) == 14 and all(found[name].shape == model.get_submodule(name).weight.shape for name in found)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    # the first block saw the model's own inputs; the second those behind the rounded first
-    layer = model.base_model.layers[0].self_attn.q_proj
-    with gptq.watched({"q": layer}) as curvature:
-        model.base_model(token_rows)
-    alone = gptq.quantize(layer.weight, curvature["q"], group=64)
-    assert torch.equal(found["model.layers.0.self_attn.q_proj"].dequantize(), alone.dequantize())
+    assert same_as_alone(model, 0, found, token_rows)  # the first block saw the model's own inputs
+    assert not same_as_alone(model, 1, found, token_rows)
+    with layers.rounded(model, found, names=[name for name in found if ".layers.0." in name]):
+        assert same_as_alone(model, 1, found, token_rows)  # the second those behind the rounded first
+
+
+def same_as_alone(model, number, found, rows):
+    """Whether a block's queries were quantized as they would be on the inputs that the model gives them now."""
+    name = f"model.layers.{number}.self_attn.q_proj"
+    layer = model.get_submodule(name)
+    with gptq.watched({"q": layer}) as curvature, torch.no_grad():
+        model.base_model(rows)
+    return torch.equal(found[name].dequantize(), gptq.quantize(layer.weight, curvature["q"], group=64).dequantize())

@@ -24,6 +24,11 @@ def test_zero_point_by_hand():
     assert torch.allclose(quantized.dequantize(), torch.tensor([[-1.0, 0.0, 2.0, 0.4]]))
 
 
+def test_the_zero_point_is_the_nearest_whole_number():
+    # s = 2.6 / 15, and 1 / s = 5.77 lies nearer to 6
+    assert integer.quantize(torch.tensor([[-1.0, 1.6]]), bits=4, zero_point=True).zeros.item() == 6
+
+
 @pytest.mark.parametrize("zero_point", [False, True])
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
 @pytest.mark.parametrize("granularity", integer.GRANULARITIES)

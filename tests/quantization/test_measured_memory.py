@@ -18,6 +18,14 @@ def test_the_peak_is_what_is_alive_at_once():
     assert 4_000 <= first < 8_100 and 20_000 <= second < 24_000
 
 
+def test_what_was_freed_no_longer_counts_and_its_place_can_be_taken():
+    def growing():
+        for count in (1000, 3000):
+            torch.ones(count).sum()
+
+    assert 12_000 <= measured_memory.peak_bytes(growing) < 12_200
+
+
 def test_views_share_their_storage():
     assert measured_memory.peak_bytes(lambda: torch.ones(1000).view(10, 100).t()) == 4_000
 
