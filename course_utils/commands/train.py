@@ -14,7 +14,7 @@ from pathlib import Path
 from course_utils import runtime
 
 # stage → the module whose job(tier, recipe=…) builds it
-STAGES = {"sft": "course_utils.training.sft"}
+STAGES = {"sft": "course_utils.training.sft", "reward": "course_utils.training.reward"}
 
 
 def main(argv=None):

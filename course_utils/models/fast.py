@@ -28,7 +28,7 @@ def fast_blocks(model):
     try:
         for module in model.modules():
             replacement = _replacement(module)
-            if replacement is not None:
+            if replacement is not None and "forward" not in vars(module):  # else another such context has it
                 module.forward = functools.partial(replacement, module, module.forward)
                 patched.append(module)
         yield model

@@ -132,3 +132,13 @@ def test_the_norm_equals_transformers_formula():
     x, weight = torch.randn(7, 12) * 3, torch.randn(12) * 0.2
     expected = F.rms_norm(x, (12,), 1 + weight, 1e-6)
     torch.testing.assert_close(fast.ScaledRMSNorm.apply(x, 1 + weight, 1e-6), expected)
+
+
+def test_inside_itself_it_changes_nothing_and_leaves_the_outer_one_in_place(small_gemma, padded_batch):
+    model = small_gemma()
+    with fast.fast_blocks(model):
+        outer = {name: part.forward for name, part in model.named_modules() if "forward" in vars(part)}
+        with fast.fast_blocks(model):
+            loss_and_gradients(model, padded_batch)
+        assert outer == {name: part.forward for name, part in model.named_modules() if "forward" in vars(part)}
+    assert not any("forward" in vars(part) for part in model.modules())

@@ -1,0 +1,159 @@
+"""Who orders pairs as people do: a reward model, cheap baselines, and people themselves; and what a policy has won.
+
+Shapes: N pairs or samples, P prompts, K samples of each prompt. Wherever two numbers are equal the pair counts ½, for
+every contender alike: one left-out rating, a whole number, ties often, and would gain or lose three points otherwise.
+"""
+
+import itertools
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+
+from course_utils.data import lexicon
+from course_utils.evaluation import comparison
+from course_utils.tensors import check_same_shape
+
+
+def ordered_right(chosen, rejected):
+    """(N,) float64: 1 where chosen scores higher than rejected, ½ where equal, else 0.
+
+    Also the wins of one policy's samples over another's, pair by pair: `ordered_right(ours, theirs)`.
+
+    Raises:
+        ValueError: shapes differ, or a score is not finite.
+    """
+    chosen, rejected = torch.as_tensor(chosen).double(), torch.as_tensor(rejected).double()
+    check_same_shape(chosen=chosen, rejected=rejected)
+    if not (chosen.isfinite() & rejected.isfinite()).all():
+        raise ValueError("Some scores are NaN or infinite; an accuracy over them would hide a broken model.")
+    return 0.5 + 0.5 * torch.sign(chosen - rejected)
+
+
+def by_gap(right, gaps, edges=(0.0, 0.5, 1.0, 2.0, 4.0, 8.0)):
+    """Accuracy for each range of the gap between the two means.
+
+    Args:
+        right: (N,) from `ordered_right`.
+        gaps: (N,) rating points, > 0.
+        edges: bounds of the ranges, rising; a gap equal to a bound belongs to the range below it.
+
+    Returns:
+        A list of (low, high, comparison.Estimate) for the ranges with at least two pairs.
+    """
+    gaps, found = torch.as_tensor(gaps), []
+    for low, high in itertools.pairwise(edges):
+        inside = (gaps > low) & (gaps <= high)
+        if inside.sum() >= 2:
+            found.append((low, high, comparison.mean_interval(right[inside])))
+    return found
+
+
+def calibration(chosen, rejected, bins=5):
+    """How often the model is right when it says how sure it is: p = σ(|difference|), from ½ to 1.
+
+    Returns:
+        A list of (mean p, share right, pairs) in bins of equally many pairs, the least sure first.
+    """
+    sure, right = torch.sigmoid((chosen - rejected).abs()), ordered_right(chosen, rejected)
+    parts = sure.argsort().chunk(bins)
+    return [(sure[part].mean().item(), right[part].mean().item(), len(part)) for part in parts]
+
+
+# Baselines
+
+
+@dataclass(frozen=True)
+class NaiveBayes:
+    """Words as they stood in preferred and in other texts: log p(word | chosen) − log p(word | rejected) of each."""
+
+    weights: dict
+
+    @classmethod
+    def fit(cls, chosen, rejected):
+        """From two lists of texts; a word counts once a text, with one added to each side."""
+        sides = [Counter(word for text in texts for word in set(lexicon.words(text))) for texts in (chosen, rejected)]
+        known = set().union(*sides)
+        totals = [math.log(sum(side.values()) + len(known)) for side in sides]
+        return cls({w: math.log((sides[0][w] + 1) / (sides[1][w] + 1)) - totals[0] + totals[1] for w in sorted(known)})
+
+    def scores(self, texts):
+        """(N,) the sum over the text's different words; unknown ones count 0."""
+        return torch.tensor([math.fsum(self.weights.get(w, 0.0) for w in set(lexicon.words(text))) for text in texts])
+
+
+def length_scores(texts):
+    """(N,) words of each text: what a judge who likes long answers would say."""
+    return torch.tensor([float(len(text.split())) for text in texts])
+
+
+def lexicon_scores(texts):
+    """(N,) sentiment by word list."""
+    return torch.tensor([lexicon.score(text) for text in texts])
+
+
+def baseline(scores, pairs):
+    """(N,) `ordered_right` of a function texts -> (N,) on rows with columns chosen and rejected."""
+    return ordered_right(scores(list(pairs["chosen"])), scores(list(pairs["rejected"])))
+
+
+def panel_right(pairs, people):
+    """(N,) how the first so many people of the other half order the pairs, by the mean of their ratings.
+
+    Args:
+        pairs: from `data.preference.human_pairs`; the ratings are in random order, so the first k are any k.
+        people: 1, 3, 7, …
+
+    Raises:
+        ValueError: a text has fewer ratings in that half.
+    """
+    fewest = min(len(given) for side in ("chosen_others", "rejected_others") for given in pairs[side])
+    if not 1 <= people <= fewest:
+        raise ValueError(f"Expected a panel of 1 to {fewest} people, the fewest that a text has left, got {people}.")
+    means = [[sum(given[:people]) / people for given in pairs[side]] for side in ("chosen_others", "rejected_others")]
+    return ordered_right(*means)
+
+
+# What a policy has won
+
+
+def win_rate(ours, theirs):
+    """comparison.Estimate of the share of paired samples in which ours scores higher, ties ½.
+
+    Args:
+        ours, theirs: (N,) scores of one sample each for the same N prompts.
+    """
+    return comparison.mean_interval(ordered_right(ours, theirs))
+
+
+def best_of_kl(n):
+    """KL of the best of n samples to the policy they come from, in nats: log n − (n − 1) / n.
+
+    Exact when no two samples score alike, else an upper bound (Beirami et al. 2024).
+    """
+    if n < 1:
+        raise ValueError(f"Expected n of at least 1, got {n}.")
+    return math.log(n) - (n - 1) / n
+
+
+def best_of(proxy, gold, n):
+    """What choosing the best of n samples by one judge brings by another's, without drawing the n.
+
+    Every n of the K samples are as likely as any other; so the i-th lowest by the proxy is the best of n with
+    probability C(i − 1, n − 1) / C(K, n).
+
+    Args:
+        proxy: (P, K) scores by which the sample is chosen.
+        gold: (P, K) scores that are reported; the proxy again for its own curve.
+        n: 1 … K.
+
+    Returns:
+        (P,) expected gold score for each prompt.
+    """
+    check_same_shape(proxy=proxy, gold=gold)
+    samples = proxy.shape[1]
+    if not 1 <= n <= samples:
+        raise ValueError(f"Expected n from 1 to the {samples} samples of each prompt, got {n}. Sample more.")
+    chances = [math.comb(i, n - 1) / math.comb(samples, n) for i in range(samples)]
+    return gold.double().gather(1, proxy.argsort(dim=1)) @ torch.tensor(chances, dtype=torch.float64)

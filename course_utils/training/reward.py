@@ -1,0 +1,178 @@
+"""The reward model: a scalar head on the last token of a text, taught by pairs of which people preferred one.
+
+    L = −E[log σ(r(prompt, chosen) − r(prompt, rejected))]        Bradley and Terry 1952; InstructGPT 2022, eq. 1
+
+Only differences are learned, so the scores' zero is arbitrary; `centre` puts it afterwards at the mean of some texts,
+as Stiennon et al. (2020) do with people's demonstrations.
+
+Deviations: LoRA instead of all weights; the head starts at zero, so the first loss is ln 2 exactly; answers are cut to
+the number of tokens that will be sampled, since a model that has only read whole texts judges cut ones at random.
+"""
+
+import contextlib
+from dataclasses import dataclass, replace
+
+import torch
+from peft import PeftModel
+
+from course_utils.adapters import switching
+from course_utils.data import preference
+from course_utils.data.answers import Turns
+from course_utils.models.base import load_base
+from course_utils.models.fast import fast_blocks
+from course_utils.models.heads import ScalarHead, last_of_rows
+from course_utils.models.packing import packed_hidden
+from course_utils.training import sft
+from course_utils.training.checkpoint import fingerprint
+from course_utils.training.objectives import bradley_terry_loss
+from course_utils.training.recipe import TrainingRecipe
+
+RANK = 8
+ANSWER_TOKENS = 28  # three words of opening and 24 sampled tokens
+PAIRS = {"cpu": 1280, "gpu-16gb": 6400, "gpu-24gb": 6400, "gpu-80gb": 6400}
+_LORA = TrainingRecipe(
+    steps=80, batch_size=16, learning_rate=5e-4, max_length=64, warmup_steps=8, save_every=20, pool=4, weight_decay=0.0
+)
+RECIPES = {
+    "cpu": _LORA,
+    "gpu-16gb": replace(_LORA, steps=200, batch_size=32, warmup_steps=20, save_every=50),
+    "gpu-24gb": replace(_LORA, steps=200, batch_size=32, warmup_steps=20, save_every=50),
+    "gpu-80gb": replace(_LORA, steps=200, batch_size=32, warmup_steps=20, save_every=50),
+}
+for_method, weights_dtype, precision = sft.for_method, sft.weights_dtype, sft.precision
+
+
+class RewardModel(torch.nn.Module):
+    """One number a text: how much people would like it, in logits of preference over an average text."""
+
+    def __init__(self, model, adapter="default"):
+        """
+        Args:
+            model: a causal language model, alone or inside a peft model.
+            adapter: the peft adapter that belongs to this head; ignored without peft.
+        """
+        super().__init__()
+        self.model, self.adapter = model, adapter
+        self.head = ScalarHead(model.get_input_embeddings().embedding_dim).to(model.device)
+        self.centre = 0.0
+
+    def forward(self, input_ids, mask):
+        """(B, T) tokens and their mask to (B,) scores, fp32."""
+        hidden = packed_hidden(self.model, input_ids, mask)
+        return self.head(last_of_rows(hidden, mask)) - self.centre
+
+    def move_to(self, model, name="reward"):
+        """The same reward model on another copy of its backbone, as a frozen adapter beside those that are there.
+
+        Args:
+            model: a PeftModel of the same base model.
+            name: of the new adapter.
+        """
+        moved = RewardModel(switching.add(model, name, weights=switching.weights_of(self.model, self.adapter)), name)
+        moved.head.load_state_dict(self.head.state_dict())
+        moved.head.requires_grad_(False)
+        moved.centre = self.centre
+        return moved.eval()
+
+
+class PairLoss(torch.nn.Module):
+    """The Bradley-Terry loss of a batch of pairs, for `loop.train`."""
+
+    def __init__(self, reward_model):
+        super().__init__()
+        self.reward_model = reward_model
+
+    def while_training(self):
+        """The context in which the loop trains: fused functions take the place of eager ones where they can."""
+        return fast_blocks(self.reward_model.model)
+
+    def count(self, batch):
+        """How many pairs."""
+        return len(batch["input_ids"]) // 2
+
+    def forward(self, batch):
+        """The loss of a batch as `data.preference.PairCollator` makes it, in nats a pair; both texts in one pass."""
+        scores = self.reward_model(batch["input_ids"], batch["mask"])
+        return bradley_terry_loss(*scores.chunk(2))
+
+
+@dataclass
+class Scorer:
+    """A reward model as a reward function: (prompts, texts) -> (B,) scores on the CPU, without gradients."""
+
+    reward_model: RewardModel
+    tokenizer: object
+    answer_tokens: int = ANSWER_TOKENS  # longer answers are cut, as when it learned
+    batch_size: int = 32  # texts read at once
+
+    def __post_init__(self):
+        self.turns = Turns.of(self.tokenizer)
+
+    def __call__(self, prompts, texts):
+        if len(prompts) != len(texts):
+            raise ValueError(f"Expected one prompt for each of {len(texts)} texts, got {len(prompts)} prompts.")
+        rows = [
+            [*self.turns.prompt(prompt), *self.turns.answer(text, self.answer_tokens)]
+            for prompt, text in zip(prompts, texts, strict=True)
+        ]
+        return self.score_tokens(rows)
+
+    @torch.no_grad()
+    def score_tokens(self, rows):
+        """(B,) scores of whole texts given as lists of token ids; similar lengths are read together."""
+        model, scores = self.reward_model.model, torch.zeros(len(rows))
+        order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
+        with fast_blocks(model), self._own_adapter():
+            for start in range(0, len(rows), self.batch_size):
+                part = order[start : start + self.batch_size]
+                batch = preference.padded([rows[row] for row in part], self.tokenizer.pad_token_id)
+                batch = {name: value.to(model.device) for name, value in batch.items()}
+                scores[part] = self.reward_model(**batch).cpu()
+        return scores
+
+    def _own_adapter(self):
+        model, adapter = self.reward_model.model, self.reward_model.adapter
+        return switching.using(model, adapter) if isinstance(model, PeftModel) else contextlib.nullcontext()
+
+    def pairs(self, rows):
+        """(chosen, rejected): (N,) scores of encoded pairs."""
+        scores = self.score_tokens([row["chosen_ids"] for row in rows] + [row["rejected_ids"] for row in rows])
+        return scores.chunk(2)
+
+    def centre(self, prompts, texts):
+        """Move the zero to the mean score of these texts; differences stay. Returns the self-same Scorer."""
+        self.reward_model.centre += self(prompts, texts).mean().item()
+        return self
+
+    @property
+    def identity(self):
+        """What a run that learns from these scores must agree in when it is resumed."""
+        model = self.reward_model
+        adapted = isinstance(model.model, PeftModel)
+        weights = switching.weights_of(model.model, model.adapter) if adapted else model.model.state_dict()
+        parts = [part for key in sorted(weights) for part in (key, weights[key])]
+        return fingerprint(*parts, *model.head.state_dict().values(), model.centre, self.answer_tokens)
+
+
+def job(tier, *, rows=None, recipe=None):
+    """The reward-model stage of a tier.
+
+    Args:
+        tier: one of runtime.TIERS.
+        rows: pairs with columns prompt, chosen, rejected; by default people's, on the gold judge's snippets.
+        recipe: a TrainingRecipe instead of the tier's; method "lora" or "full".
+
+    Returns:
+        An sft.Job, whose module's `reward_model` is what was trained.
+    """
+    recipe = recipe or RECIPES[tier]
+    if rows is None:
+        rows = preference.human_pairs(preference.rated_rows("gold"), PAIRS[tier], part=preference.PARTS["gold"])
+    model, tokenizer = load_base(dtype=weights_dtype(recipe), trainable=recipe.method == "full")
+    encoded = preference.encode(rows, tokenizer, answer_tokens=ANSWER_TOKENS, max_length=recipe.max_length)
+    collate = preference.PairCollator(tokenizer.pad_token_id)
+
+    def build():
+        return PairLoss(RewardModel(sft.with_adapter(model, recipe, rank=RANK)))
+
+    return sft.Job(recipe, build, encoded, collate, tokenizer)

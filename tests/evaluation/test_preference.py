@@ -1,0 +1,93 @@
+import itertools
+import math
+
+import pytest
+import torch
+from datasets import Dataset
+
+from course_utils.data import lexicon
+from course_utils.evaluation import preference
+
+
+def test_ties_count_half_for_everybody():
+    right = preference.ordered_right([2.0, 1.0, 0.0, -1.0], [1.0, 1.0, 3.0, -1.0])
+    assert right.tolist() == [1.0, 0.5, 0.0, 0.5]
+    assert preference.win_rate(torch.tensor([2.0, 1.0, 0.0]), torch.tensor([1.0, 1.0, 3.0])).mean == 0.5
+
+
+def test_scores_that_are_broken_are_refused():
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        preference.ordered_right([float("nan")], [0.0])
+    with pytest.raises(ValueError, match=r"chosen \(2,\), rejected \(1,\)"):
+        preference.ordered_right([1.0, 2.0], [0.0])
+
+
+def test_accuracy_by_gap_puts_each_pair_into_one_range():
+    right = torch.tensor([1.0, 0.0, 1.0, 1.0, 0.5, 1.0])
+    found = preference.by_gap(right, [0.2, 0.5, 0.6, 1.0, 3.0, 9.0])
+    assert [(low, high, estimate.mean, estimate.items) for low, high, estimate in found] == [
+        (0.0, 0.5, 0.5, 2),
+        (0.5, 1.0, 1.0, 2),
+    ]
+
+
+def test_a_calibrated_model_is_right_as_often_as_it_says():
+    generator = torch.Generator().manual_seed(0)
+    difference = torch.randn(20_000, generator=generator) * 2
+    agrees = torch.rand(20_000, generator=generator) < torch.sigmoid(difference)
+    chosen = torch.where(agrees, difference, -difference)
+    found = preference.calibration(chosen, torch.zeros_like(chosen))
+    assert [said for said, _, _ in found] == sorted(said for said, _, _ in found) and len(found) == 5
+    assert all(abs(said - right) < 0.03 for said, right, _ in found)
+    boastful = preference.calibration(10 * chosen, torch.zeros_like(chosen))
+    assert boastful[0][0] - boastful[0][1] > 0.1
+
+
+def test_naive_bayes_by_hand():
+    fitted = preference.NaiveBayes.fit(["good good film", "good"], ["bad film"])
+    # counted once a text: good 2, film 1 against bad 1, film 1; three known words, one added to each
+    assert fitted.weights["good"] == pytest.approx(math.log(3 / 6) - math.log(1 / 5))
+    assert fitted.weights["film"] == pytest.approx(math.log(2 / 6) - math.log(2 / 5))
+    scores = fitted.scores(["good unknown", "bad", ""])
+    assert scores[0] == pytest.approx(fitted.weights["good"]) and scores[1] < 0 == scores[2]
+
+
+def test_baselines_order_pairs(monkeypatch):
+    monkeypatch.setattr(lexicon, "valences", lambda: {"good": 2.0, "bad": -2.0})
+    pairs = Dataset.from_list([{"chosen": "good", "rejected": "so bad"}, {"chosen": "a film", "rejected": "the film"}])
+    assert preference.baseline(preference.lexicon_scores, pairs).tolist() == [1.0, 0.5]
+    assert preference.baseline(preference.length_scores, pairs).tolist() == [0.0, 0.5]
+
+
+def test_a_panel_orders_by_its_mean():
+    rows = [
+        {"chosen_others": [1, 3, -1], "rejected_others": [1, 0, 4]},
+        {"chosen_others": [2, 2, 2], "rejected_others": [0, 0, 9]},
+    ]
+    pairs = Dataset.from_list(rows)
+    assert preference.panel_right(pairs, 1).tolist() == [0.5, 1.0]
+    assert preference.panel_right(pairs, 2).tolist() == [1.0, 1.0]
+    assert preference.panel_right(pairs, 3).tolist() == [0.0, 0.0]
+    with pytest.raises(ValueError, match=r"panel of 1 to 3 people.*got 4"):
+        preference.panel_right(pairs, 4)
+
+
+def test_the_kl_of_the_best_of_n():
+    assert preference.best_of_kl(1) == 0 and preference.best_of_kl(4) == pytest.approx(math.log(4) - 0.75)
+    with pytest.raises(ValueError, match="at least 1"):
+        preference.best_of_kl(0)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_the_best_of_n_is_the_mean_over_every_choice_of_n(n):
+    generator = torch.Generator().manual_seed(0)
+    proxy, gold = torch.randn(2, 3, 5, generator=generator)
+    found = preference.best_of(proxy, gold, n)
+    for row in range(3):
+        picked = [max(some, key=lambda k: proxy[row, k].item()) for some in itertools.combinations(range(5), n)]
+        assert found[row].item() == pytest.approx(sum(gold[row, k].item() for k in picked) / len(picked), abs=1e-6)
+
+
+def test_more_samples_are_needed_for_a_larger_n():
+    with pytest.raises(ValueError, match="n from 1 to the 2 samples"):
+        preference.best_of(torch.zeros(1, 2), torch.zeros(1, 2), 3)

@@ -1,0 +1,122 @@
+"""The reward model learns a preference, scores alike wherever it stands, and never meets an ending it did not learn."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from course_utils import runtime
+from course_utils.adapters import switching
+from course_utils.data import preference
+from course_utils.training import reward, sft, stages
+from course_utils.training.loop import train
+from course_utils.training.recipe import TrainingRecipe
+
+RECIPE = TrainingRecipe(steps=30, batch_size=4, learning_rate=1e-2, max_length=120, warmup_steps=3)
+GOOD, BAD = ["good", "a great film", "fine", "great movie"], ["bad", "a bad film", "no", "bad movie is bad"]
+PAIRS = [{"prompt": "the film?", "chosen": good, "rejected": bad} for good in GOOD for bad in BAD]
+
+
+@pytest.fixture
+def job(tiny_folder, monkeypatch):
+    monkeypatch.setenv("COURSE_MODEL", str(tiny_folder))
+    monkeypatch.setattr(reward, "weights_dtype", lambda recipe: torch.float32)  # bf16 depends on the batch's shape
+    return reward.job("cpu", rows=PAIRS, recipe=RECIPE)
+
+
+@pytest.fixture
+def trained(job, tmp_path):
+    module = stages.seeded(job.build, 0)
+    return module.eval(), train(module, job.rows, job.collate, job.recipe, tmp_path, progress=False), job
+
+
+def random_head(module):
+    torch.nn.init.normal_(module.reward_model.head.weight, generator=torch.Generator().manual_seed(0))
+    return module
+
+
+def test_the_first_loss_is_ln_2_and_it_learns(trained):
+    module, result, job = trained
+    assert result.losses[0] == pytest.approx(math.log(2)) and result.losses[-1] < 0.1
+    chosen, rejected = reward.Scorer(module.reward_model, job.tokenizer).pairs(job.rows)
+    assert (chosen > rejected).all()
+    learned = [name for name, weight in module.named_parameters() if weight.requires_grad]
+    assert all("lora_" in name or name.startswith("reward_model.head") for name in learned)
+
+
+def test_the_loss_counts_pairs_and_is_that_of_the_texts_read_alone(job):
+    module = random_head(stages.seeded(job.build, 0)).eval()
+    rows = job.rows[::5]
+    batch = job.collate(rows)
+    assert module.count(batch) == len(rows) == 4
+    scorer = reward.Scorer(module.reward_model, job.tokenizer, batch_size=1)
+    chosen, rejected = scorer.pairs(rows)
+    torch.testing.assert_close(module(batch), -torch.nn.functional.logsigmoid(chosen - rejected).mean())
+    assert chosen.std() > 0.01
+
+
+def test_scores_do_not_depend_on_what_is_read_beside_them(job):
+    module = random_head(stages.seeded(job.build, 0)).eval()
+    prompts, texts = ["the film?"] * 6, ["good", "a bad film is a bad film", "", "no", "great movie yes", "fine"]
+    alone = reward.Scorer(module.reward_model, job.tokenizer, batch_size=1)(prompts, texts)
+    together = reward.Scorer(module.reward_model, job.tokenizer, batch_size=4)(prompts, texts)
+    torch.testing.assert_close(alone, together, rtol=1e-5, atol=1e-5)
+    assert together.shape == (6,) and not together.requires_grad
+
+
+def test_a_text_is_cut_where_a_sample_would_be(job):
+    module = random_head(stages.seeded(job.build, 0)).eval()
+    long = "a bad film is a bad film is a bad movie"
+    scorer = reward.Scorer(module.reward_model, job.tokenizer, answer_tokens=6)
+    same, other = scorer(["the film?"] * 2, [long, long + " yes yes"])
+    torch.testing.assert_close(same, other, rtol=1e-5, atol=1e-5)
+    whole, more = reward.Scorer(module.reward_model, job.tokenizer, answer_tokens=60)(
+        ["the film?"] * 2, [long, long + " yes"]
+    )
+    assert abs(whole - more) > 1e-3
+
+
+def test_centring_moves_the_zero_and_no_difference(trained):
+    module, _, job = trained
+    scorer = reward.Scorer(module.reward_model, job.tokenizer)
+    prompts, texts = ["the film?"] * 8, [*GOOD, *BAD]
+    before, identity = scorer(prompts, texts), scorer.identity
+    after = scorer.centre(prompts, texts)(prompts, texts)
+    assert after.mean().item() == pytest.approx(0, abs=1e-5) and abs(before.mean()) > 0.01
+    torch.testing.assert_close(after - after[0], before - before[0], rtol=1e-4, atol=1e-4)
+    assert scorer.identity != identity
+
+
+def test_moved_to_another_backbone_it_scores_the_same_and_leaves_the_others_alone(trained, tiny_model):
+    module, _, job = trained
+    scorer = reward.Scorer(module.reward_model, job.tokenizer)
+    home = switching.add(tiny_model.requires_grad_(False), "sft", rank=4)
+    switching.train_only(home, "sft")
+    there = reward.Scorer(module.reward_model.move_to(home), job.tokenizer)
+    prompts, texts = ["the film?"] * 8, [*GOOD, *BAD]
+    flags = [weight.requires_grad for weight in home.parameters()]
+    torch.testing.assert_close(there(prompts, texts), scorer(prompts, texts), rtol=1e-5, atol=1e-5)
+    assert home.active_adapters == ["sft"] and [weight.requires_grad for weight in home.parameters()] == flags
+    assert not any(weight.requires_grad for weight in there.reward_model.head.parameters())
+
+
+def test_one_prompt_a_text(trained):
+    module, _, job = trained
+    with pytest.raises(ValueError, match="one prompt for each of 2 texts, got 1"):
+        reward.Scorer(module.reward_model, job.tokenizer)(["the film?"], ["good", "bad"])
+
+
+def test_full_tuning_trains_everything(tiny_folder, monkeypatch):
+    monkeypatch.setenv("COURSE_MODEL", str(tiny_folder))
+    job = reward.job("cpu", rows=PAIRS, recipe=replace(RECIPE, method="full"))
+    module = job.build()
+    assert all(weight.requires_grad for weight in module.parameters())
+    scorer = reward.Scorer(module.reward_model, job.tokenizer)
+    assert torch.equal(scorer(["the film?"], ["good"]), torch.zeros(1)) and scorer.identity
+
+
+def test_every_tier_has_a_recipe_whose_pairs_fit():
+    assert set(reward.RECIPES) == set(reward.PAIRS) == set(runtime.TIERS)
+    assert all(reward.PAIRS[tier] >= 20 * reward.RECIPES[tier].batch_size for tier in runtime.TIERS)
+    assert reward.for_method is sft.for_method and preference.PARTS["gold"] == 0
