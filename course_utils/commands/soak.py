@@ -26,8 +26,9 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m course_utils soak", description=__doc__.split("\n")[0])
     parser.add_argument("--kills", type=int, default=60, help="of the small run; half of them inside a save")
     parser.add_argument("--real-kills", type=int, default=3, help="of a LoRA run on the base model; 0 leaves it out")
+    parser.add_argument("--rl-kills", type=int, default=20, help="of a reward model's run, and as many of PPO; 0: none")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--job", choices=("small", "real"), help=argparse.SUPPRESS)
+    parser.add_argument("--job", choices=("small", "reward", "ppo", "real"), help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.job:
@@ -42,6 +43,8 @@ def _soak(options, folder):
     found = {"small": kill(folder / "small", "small", options.kills, random.Random(options.seed))}
     found["damages"] = damage_all(folder / "small" / "reference", folder / "damages")
     found["full_disk"] = full_disk(folder / "full", folder / "small" / "reference")
+    for name in ("reward", "ppo") if options.rl_kills else ():
+        found[name] = kill(folder / name, name, options.rl_kills, random.Random(options.seed))
     if options.real_kills:
         found["real"] = kill(folder / "real", "real", options.real_kills, random.Random(options.seed))
     runtime.results().mkdir(parents=True, exist_ok=True)
@@ -94,7 +97,7 @@ def kill(folder, job, count, draw, *, a_run=5, say=print):
 
     Args:
         folder: an empty place for the runs.
-        job: "small" or "real".
+        job: a name in soak_jobs.JOBS.
         count: kills.
         draw: a random.Random for the moments.
         a_run: kills before a run may end; then the next one begins.

@@ -1,4 +1,6 @@
-"""The two runs that `soak` kills: a small one, whose saves take a good part of its time, and one on the base model."""
+"""The runs that `soak` kills: a small one, whose saves take a good part of its time, small ones of the reward model and
+of PPO, and one on the base model.
+"""
 
 import torch
 
@@ -76,4 +78,62 @@ def real(output):
     return train(module, job.rows, job.collate, recipe, output, run=run, progress=False)
 
 
-JOBS = {"small": small, "real": real}
+def small_backbone():
+    """A frozen two-layer Gemma 3 that no file is needed for."""
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    torch.manual_seed(0)
+    sizes = {"vocab_size": WORDS, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "head_dim": 16}
+    sizes |= {"num_attention_heads": 4, "num_key_value_heads": 1, "initializer_range": 0.2, "sliding_window": 64}
+    return Gemma3ForCausalLM(Gemma3TextConfig(**sizes)).eval().requires_grad_(False)
+
+
+def small_reward(output):
+    """A reward model that learns to prefer texts of small numbers."""
+    from course_utils.adapters import switching
+    from course_utils.data.preference import PairCollator
+    from course_utils.training import reward
+
+    torch.set_num_threads(1)
+    model = switching.add(small_backbone(), "default", rank=8)
+    switching.train_only(model, "default")
+    rows = [
+        {"chosen_ids": [2, *range(row + 3, row + 9)], "rejected_ids": [2, *range(WORDS - row - 7, WORDS - row)]}
+        for row in range(64)
+    ]
+    recipe = TrainingRecipe(steps=STEPS, batch_size=8, learning_rate=1e-3, save_every=SAVE_EVERY, seed=3)
+    module = reward.PairLoss(reward.RewardModel(model))
+    return train(module, rows, PairCollator(0), recipe, output, run=Run(), progress=False)
+
+
+class Turns:
+    """Numbers as texts, for a model without a tokenizer."""
+
+    end = 1
+
+    def text(self, tokens):
+        """The token ids with blanks between."""
+        return " ".join(map(str, tokens))
+
+
+def small_ppo(output):
+    """A policy that learns to write small numbers."""
+    from course_utils.training import actor, ppo
+
+    torch.set_num_threads(1)
+    recipe = ppo.PPORecipe(
+        steps=STEPS // 2, batch_size=8, minibatches=2, micro_batch=2, epochs=2, answer_tokens=6, learning_rate=5e-3,
+        kl_target=1.0, save_every=SAVE_EVERY // 2, seed=3,
+    )  # fmt: skip
+    module = ppo.PPOLoss(actor.make(small_backbone(), rank=8), recipe)
+    rows = [{"prompt": str(row), "prompt_ids": [2, row + 3, row + 4], "opening_length": 1} for row in range(32)]
+    return ppo.train(module, rows, small_numbers, recipe, output, turns=Turns(), run=Run(), progress=False)
+
+
+def small_numbers(prompts, texts):
+    """The share of each text's numbers that are below half of the vocabulary."""
+    numbers = [[int(word) for word in text.split()] for text in texts]
+    return [sum(number < WORDS // 2 for number in row) / len(row) for row in numbers]
+
+
+JOBS = {"small": small, "reward": small_reward, "ppo": small_ppo, "real": real}

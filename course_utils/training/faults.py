@@ -18,7 +18,7 @@ def what_remains(steps):
     return f"The checkpoint of step {steps[0]} is kept; run the same again to go on from there."
 
 
-def explain(why, step, recipe, rows, history, steps):
+def explain(why, step, recipe, rows, history, steps, advice=None):
     """The message of a run that stops itself.
 
     Args:
@@ -28,6 +28,7 @@ def explain(why, step, recipe, rows, history, steps):
         rows: row numbers of the micro-batches concerned.
         history: the metrics of the step before, or nothing.
         steps: the checkpoints that are left.
+        advice: what to try; by default what helps against a loss that is not finite.
     """
     where = f"Training stopped at step {step}, before its update: {why}"
     if rows:
@@ -38,7 +39,7 @@ def explain(why, step, recipe, rows, history, steps):
         before = f" At step {step - 1} the loss was {history[-1]['loss']:.4g}, the gradient's norm " + (
             f"{norm:.4g}." if norm is not None else "not finite."
         )
-    return f"{where}.{before} {what_remains(steps)}\n{_advice(why, recipe)}"
+    return f"{where}.{before} {what_remains(steps)}\n{advice or _advice(why, recipe)}"
 
 
 def _advice(why, recipe):

@@ -69,9 +69,13 @@ def train(module, rows, collate, recipe, output, *, run=None, evaluate=None, go_
         TrainingStopped: the loss or the gradient is not finite, or memory does not suffice.
         CheckpointError: the disk is full, or the folder holds a run of another recipe or other data.
     """
-    run = run or runtime.current()
-    random_state, was_training = state.random_state(), module.training
-    trainer = Trainer(module, rows, collate, recipe, Path(output), run, evaluate, say)
+    made = Trainer(module, rows, collate, recipe, Path(output), run or runtime.current(), evaluate, say)
+    return conduct(made, go_on, progress)
+
+
+def conduct(trainer, go_on, progress):
+    """Take a Trainer from its beginning, or its newest checkpoint, to its end; returns the TrainingResult."""
+    module, random_state, was_training = trainer.module, state.random_state(), trainer.module.training
     try:
         with getattr(module, "while_training", contextlib.nullcontext)():
             trainer.begin(go_on, progress)
@@ -153,6 +157,14 @@ class Trainer:
         """One optimizer step; returns its metrics and how many tokens it read."""
         rows = batching.rows_of_step(step, self.lengths, self.recipe)
         rate = learning_rate(step, self.recipe)
+        loss, counted, norm = self._update(rows, rate)
+        values = {"step": step, "loss": loss, "learning_rate": rate, "gradient_norm": norm, "counted": int(counted)}
+        if self.run.grad_scaler:
+            values |= {"loss_scale": self.scaler.get_scale(), "skipped": not math.isfinite(norm)}
+        return values, int(self.lengths[rows].sum())
+
+    def _update(self, rows, rate):
+        """Learn once from these rows; returns (loss, positions counted, norm of the gradient before clipping)."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss, counted = self._gradients(rows)
@@ -163,10 +175,7 @@ class Trainer:
         self.scaler.step(self.optimizer)  # skips a step whose scaled gradient overflowed
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        values = {"step": step, "loss": loss, "learning_rate": rate, "gradient_norm": norm, "counted": int(counted)}
-        if self.run.grad_scaler:
-            values |= {"loss_scale": self.scaler.get_scale(), "skipped": not math.isfinite(norm)}
-        return values, int(self.lengths[rows].sum())
+        return loss, counted, norm
 
     def _gradients(self, rows):
         """Gradients of one batch, in smaller micro-batches when memory does not suffice; (loss, positions counted)."""
@@ -231,9 +240,9 @@ class Trainer:
             f"still learns from {self.recipe.batch_size} rows."
         )
 
-    def _stop(self, why, rows=()):
+    def _stop(self, why, rows=(), advice=None):
         history, kept = self.monitor.metrics[-1:], checkpoint.steps(self.checkpoints)
-        raise TrainingStopped(faults.explain(why, self.step + 1, self.recipe, rows, history, kept))
+        raise TrainingStopped(faults.explain(why, self.step + 1, self.recipe, rows, history, kept, advice))
 
     def _set_activation_checkpointing(self, on):
         """Switch it on or off in the model inside the loss module, when the recipe uses it at all."""

@@ -47,6 +47,11 @@ class Monitor:
         """All metrics so far, one dictionary a step."""
         return [json.loads(line) for line in self.lines]
 
+    @property
+    def last(self):
+        """The metrics of the newest step, or None."""
+        return json.loads(self.lines[-1]) if self.lines else None
+
     def step(self, values, *, tokens, micro_batch):
         """Record one optimizer step.
 

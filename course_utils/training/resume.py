@@ -100,9 +100,10 @@ def _check_identity(found, trainer):
             f"The run in {trainer.output} was begun with another recipe: now {changed}. Its first {found.step} steps "
             "cannot be continued so. Take another output folder for the new recipe, or pass the old one to go on."
         )
-    name = "data" if saved["data"] != here["data"] else "model"
-    key = "data" if name == "data" else "frozen"
+    names = {"data": "data", "frozen": "model", "reward": "reward function"}
+    key, name = next((key, name) for key, name in names.items() if saved.get(key) != here.get(key))
     raise CheckpointError(
-        f"The run in {trainer.output} was begun with another {name} (fingerprint {saved[key]}, now {here[key]}). "
+        f"The run in {trainer.output} was begun with another {name} (fingerprint {saved.get(key)}, now "
+        f"{here.get(key)}). "
         f"Take another output folder, or pass the {name} of the first {found.step} steps to go on."
     )

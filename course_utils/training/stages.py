@@ -35,30 +35,34 @@ class Stage:
     cached: bool  # whether nothing had to be trained
 
 
-def run_stage(name, build, rows, collate, recipe, *, evaluate=None, run=None, progress=True, say=print):
+def run_stage(
+    name, build, rows, collate, recipe, *, evaluate=None, run=None, progress=True, say=print, also=(), trainer=train
+):
     """Train a stage, or go on with it, or read it back.
 
     Args:
         name: of the stage, such as "sft"; the folder's name begins with it.
         build: () -> loss module with its starting weights; called with the recipe's seed.
         rows, collate, recipe, evaluate, run, progress, say: as for `loop.train`.
+        also: what else decides the result, as values for `fingerprint`; the reward of PPO.
+        trainer: what trains, with the arguments of `loop.train`.
 
     Returns:
         A Stage.
     """
     run = run or runtime.current()
     module = seeded(build, recipe.seed)
-    folder = run.runs / "stages" / f"{name}-{stage_key(module, rows, collate, recipe, run)}"
+    folder = run.runs / "stages" / f"{name}-{stage_key(module, rows, collate, recipe, run, also)}"
     # processes of one run share the folder; two notebooks wait for each other
     alone = parallel.world().size == 1
     with files.locked(folder, say) if alone else contextlib.nullcontext():
-        result = train(
+        result = trainer(
             module, rows, collate, recipe, folder, run=run, evaluate=evaluate, progress=progress, say=say
         )  # fmt: skip
     return Stage(module.eval(), result, folder, cached=result.resumed_from == recipe.steps)
 
 
-def stage_key(module, rows, collate, recipe, run):
+def stage_key(module, rows, collate, recipe, run, also=()):
     """16 hex digits that differ when anything differs that could change the result."""
     start = [part for name, value in sorted(module.state_dict().items()) for part in (name, _tensor(value))]
     return fingerprint(
@@ -67,6 +71,7 @@ def stage_key(module, rows, collate, recipe, run):
         code_fingerprint(),
         state.environment(run, module, recipe.micro_batch, parallel.world().size),
         *start,
+        *also,
     )
 
 

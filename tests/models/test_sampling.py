@@ -103,6 +103,25 @@ def test_frequencies_are_those_of_the_softmax_at_the_temperature(model):
     assert ((counted - expected).abs() <= 5 * error + 2 / 2000).all()
 
 
+@pytest.mark.parametrize("words", [3, 512, 1300])
+def test_a_draw_inverts_the_distribution_function(words):
+    generator = torch.Generator().manual_seed(0)
+    probabilities = torch.softmax(torch.randn(1, words, generator=generator) * 2, -1).expand(20_000, -1)
+    drawn = sampling.draw(probabilities, torch.rand(2, 20_000, 1, generator=generator, dtype=torch.float64))
+    counted = torch.bincount(drawn, minlength=words) / 20_000
+    error = (probabilities[0] * (1 - probabilities[0]) / 20_000).sqrt()
+    assert len(counted) == words and ((counted - probabilities[0]).abs() <= 5 * error + 2 / 20_000).all()
+
+
+def test_a_word_without_probability_is_never_drawn():
+    probabilities = torch.zeros(4, 2000)
+    probabilities[:, [700, 1999]] = torch.tensor([0.25, 0.75])
+    corners = torch.tensor([0.0, 0.2499999, 0.25, 1 - 2**-53], dtype=torch.float64)[:, None]
+    for inside in (0.0, 1 - 2**-53):
+        drawn = sampling.draw(probabilities, torch.stack([corners, torch.full_like(corners, inside)]))
+        assert drawn.tolist() == [700, 700, 1999, 1999]
+
+
 def test_a_low_temperature_nears_greedy(model):
     cold = sampling.sample(model, BATCH, max_new_tokens=6, temperature=1e-4)
     assert cold == greedy(model, BATCH, 6)
