@@ -20,7 +20,8 @@ def next_token_explorer(model, tokenizer, text):
     Its plain twins are `sampling.top_next` and `sampling.continue_text`.
     """
     line = ipywidgets.Text(value=text, description="Text", continuous_update=False, layout=_WIDE)
-    temperature = ipywidgets.FloatSlider(value=1.0, min=0.0, max=2.0, step=0.1, description="temperature")
+    whole = {"description_width": "initial"}  # a long word is cut off otherwise
+    temperature = ipywidgets.FloatSlider(value=1.0, min=0.0, max=2.0, step=0.1, description="temperature", style=whole)
     write = ipywidgets.Button(description="Write on")
     bars, written = ipywidgets.HTML(), ipywidgets.HTML()
     clicks = iter(range(1_000_000))
