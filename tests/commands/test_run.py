@@ -1,0 +1,72 @@
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from course_utils.commands import run
+from course_utils.reporting import records
+
+
+@pytest.fixture
+def experiment(monkeypatch):
+    """Two points; the module is found under the name that the command's child process would be given."""
+    found = SimpleNamespace(
+        POINTS=("one", "two"),
+        SETTING={"rows": 3},
+        measure=lambda point, run, folder: {"value": len(point)},
+        summary=lambda points: {name: point["value"] for name, point in points.items()},
+    )
+    monkeypatch.setitem(sys.modules, "tried", found)
+    monkeypatch.setitem(run.EXPERIMENTS, "tried", "tried")
+    return found
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The points whose process was started; each does its work here instead."""
+    names = []
+
+    def start(command):
+        names.append(command[-1])
+        return SimpleNamespace(returncode=run.main(command[3:]))
+
+    monkeypatch.setattr(run.subprocess, "run", start)
+    return names
+
+
+def test_the_result_says_how_it_was_made(experiment, started, tmp_path, capsys):
+    assert run.main(["tried", "--output", str(tmp_path / "new" / "tried.json")]) == 0
+    (found,) = json.loads((tmp_path / "new" / "tried.json").read_text())
+    assert found["command"] == "python -m course_utils run tried" and len(found["date"]) == 10
+    assert "threads" in found["machine"] and found["setting"] == {"rows": 3}
+    assert found["summary"] == {"one": 3, "two": 3} and started == ["one", "two"]
+
+
+def test_it_goes_on_after_the_point_that_failed(experiment, started, tmp_path, capsys):
+    def fail(point, run, folder):
+        if point == "two":
+            raise ValueError("The disk is full.")
+        return {"value": 1}
+
+    experiment.measure, whole = fail, experiment.measure
+    assert run.main(["tried"]) == 1
+    assert "The disk is full." in capsys.readouterr().err
+    experiment.measure = whole
+    assert run.main(["tried", "--output", str(tmp_path / "tried.json")]) == 0
+    assert started == ["one", "two", "two"] and records.read(tmp_path / "tried.json")[0]["summary"]["one"] == 1
+
+
+def test_points_of_another_setting_are_not_mixed_in(experiment, started, tmp_path):
+    run.main(["tried", "--output", str(tmp_path / "tried.json")])
+    experiment.SETTING = {"rows": 4}
+    run.main(["tried", "--output", str(tmp_path / "tried.json")])
+    assert started == ["one", "two", "one", "two"]
+
+
+def test_every_experiment_has_what_the_command_needs():
+    import importlib
+
+    for name in run.EXPERIMENTS.values():
+        module = importlib.import_module(name)
+        assert module.POINTS and module.SETTING and callable(module.measure) and callable(module.summary)
