@@ -17,6 +17,7 @@ import torch
 
 from course_utils.evaluation import comparison
 from course_utils.models import prefix, sampling
+from course_utils.models.fast import fast_blocks
 from course_utils.models.logprobs import token_logprobs
 
 
@@ -62,16 +63,17 @@ def answer_all(model, dialogue, rows, *, new_tokens, scored_tokens, batch_rows=1
     Returns:
         Answers.
     """
-    own, other = swapped_logprobs(model, dialogue, rows, scored_tokens=scored_tokens)
-    written, ended, length = [], [], []
-    for start in range(0, len(rows), batch_rows):
-        part = [rows[index] for index in range(start, min(start + batch_rows, len(rows)))]
-        samples = write(model, dialogue, [row["prompt"] for row in part], new_tokens=new_tokens)
-        for row, sample in zip(part, samples, strict=True):
-            tokens = sample.tokens[:-1] if sample.stopped else sample.tokens
-            written.append(dialogue.tokenizer.decode(tokens, skip_special_tokens=True).strip())
-            ended.append(float(sample.stopped))
-            length.append(len(tokens) / len(dialogue.answer(row["answer"])))
+    with fast_blocks(model):  # as it was trained
+        own, other = swapped_logprobs(model, dialogue, rows, scored_tokens=scored_tokens)
+        written, ended, length = [], [], []
+        for start in range(0, len(rows), batch_rows):
+            part = [rows[index] for index in range(start, min(start + batch_rows, len(rows)))]
+            samples = write(model, dialogue, [row["prompt"] for row in part], new_tokens=new_tokens)
+            for row, sample in zip(part, samples, strict=True):
+                tokens = sample.tokens[:-1] if sample.stopped else sample.tokens
+                written.append(dialogue.tokenizer.decode(tokens, skip_special_tokens=True).strip())
+                ended.append(float(sample.stopped))
+                length.append(len(tokens) / len(dialogue.answer(row["answer"])))
     return Answers(tuple(written), torch.tensor(ended), torch.tensor(length), own, other)
 
 
