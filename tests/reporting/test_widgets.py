@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 COLAB = {
     "Text": {"value", "description", "continuous_update", "layout"},
     "Textarea": {"value", "description", "continuous_update", "layout"},
-    "FloatSlider": {"value", "min", "max", "step", "description", "layout"},
+    "FloatSlider": {"value", "style", "min", "max", "step", "description", "layout"},
     "Button": {"description", "layout"},
     "Dropdown": {"options", "value", "description", "layout"},
     "HTML": {"value", "layout"},
