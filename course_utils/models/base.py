@@ -130,6 +130,10 @@ def load_base(*, dtype=None, device=None, trainable=False):
     with chosen.explained(asked) if asked else contextlib.nullcontext(), _without_progress_bars():
         tokenizer = _load_tokenizer(source, own=not asked)
         model = AutoModelForCausalLM.from_pretrained(source, **settings)
+    if run.attention == "sdpa":
+        from course_utils.models.packing import use_row_attention
+
+        use_row_attention(model)
     model = model.to(device or run.device).eval().requires_grad_(trainable)
     print(f"model     {name}, {sum(p.numel() for p in model.parameters()):,} parameters")
     return model, tokenizer

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from course_utils.models import reserved
+
 BLOCK = 512  # words of a vocabulary that are summed first when one is drawn
 
 
@@ -61,16 +63,15 @@ def sample(model, prompts, *, max_new_tokens, temperature=1.0, stop_tokens=(), s
         ValueError: an empty prompt, a negative temperature, or nothing to generate.
     """
     _check(prompts, max_new_tokens, temperature)
-    from transformers import DynamicCache
-
     generator = torch.Generator(model.device).manual_seed(seed)
     stops = torch.tensor(sorted(stop_tokens), device=model.device)
     tokens, mask = (tensor.to(model.device) for tensor in _left_padded(prompts))
-    cache = beginning.expanded(len(prompts)) if beginning else DynamicCache(config=model.config)
+    shared = len(beginning.tokens) if beginning else 0
+    cache = reserved.reserve(model, len(prompts), shared + tokens.shape[1] + max_new_tokens, beginning)
     active = torch.arange(len(prompts))  # which prompt each remaining row belongs to
     written = [[] for _ in prompts]
     stopped = [False] * len(prompts)
-    mask = torch.cat([mask.new_ones(len(prompts), len(beginning.tokens) if beginning else 0), mask], dim=1)
+    mask = torch.cat([mask.new_ones(len(prompts), shared), mask], dim=1)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
     for _ in range(max_new_tokens):
         tokens = _step(model, tokens, mask, positions, cache, temperature, generator)
@@ -79,7 +80,7 @@ def sample(model, prompts, *, max_new_tokens, temperature=1.0, stop_tokens=(), s
             written[prompt].append(int(tokens[row]))
             stopped[prompt] = bool(ended[row])
         if ended.any():  # finished rows leave the batch
-            kept = (~ended).nonzero()[:, 0]
+            kept = reserved.without(ended)
             if len(kept) == 0:
                 break
             tokens, mask, positions, active = tokens[kept], mask[kept], positions[kept], active[kept.cpu()]

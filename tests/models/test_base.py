@@ -73,7 +73,7 @@ def test_a_loaded_model_is_frozen_in_eval_mode_and_as_asked(home, capsys):
     assert "model     Gemma 3 270M" in capsys.readouterr().out
     assert model.dtype == torch.float32 and not model.training
     assert not any(parameter.requires_grad for parameter in model.parameters())
-    assert model.config._attn_implementation == "sdpa"
+    assert model.config._attn_implementation == "within_rows"
     assert (tokenizer.padding_side, tokenizer.pad_token, tokenizer("yes").input_ids[0]) == ("right", "<pad>", 2)
     model, _ = base.load_base(dtype=torch.bfloat16, trainable=True)
     assert model.dtype == torch.bfloat16 and all(parameter.requires_grad for parameter in model.parameters())

@@ -118,3 +118,26 @@ def test_a_mask_of_zeros_and_ones_is_refused(small_gemma, padded_batch):
     ids, real, _ = padded_batch
     with pytest.raises(ValueError, match="Expected a bool mask"):
         packing.packed_hidden(small_gemma(), ids, real.long())
+
+
+@pytest.mark.parametrize("key_heads", [1, 2, 4])
+@pytest.mark.parametrize("masked", [True, False])
+def test_a_single_new_token_sees_what_the_library_shows_it(key_heads, masked):
+    generator = torch.Generator().manual_seed(0)
+    query = torch.randn(3, 4, 1, 8, generator=generator)
+    key, value = torch.randn(2, 3, key_heads, 7, 8, generator=generator)
+    mask = (torch.arange(7) >= torch.tensor([0, 2, 5])[:, None])[:, None, None] if masked else None
+    found, _ = packing.attend_within_rows(None, query, key, value, mask, scaling=0.3)
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, scale=0.3, enable_gqa=True
+    )
+    torch.testing.assert_close(found, expected.transpose(1, 2), rtol=1e-5, atol=1e-6)
+
+
+def test_the_decoded_text_is_the_librarys(small_gemma):
+    """Past the sliding window of 24 tokens, too."""
+    model, ids = small_gemma(), torch.randint(4, 211, (1, 20), generator=torch.Generator().manual_seed(2))
+    how = {"max_new_tokens": 12, "do_sample": False, "attention_mask": torch.ones_like(ids)}
+    expected = model.generate(ids, **how)
+    packing.use_row_attention(model)
+    assert torch.equal(model.generate(ids, **how), expected)
