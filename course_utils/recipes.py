@@ -96,7 +96,7 @@ _ROWS = {
         "gpu-80gb": InContext(3, 6, False, _SHOTS, 1500, 16, 400, 800, 12, _FLIPPED, _WRITTEN, 32),
     },
     "07": {
-        "cpu": FineTuning(3.8, 4.6, True, 56, 8, 1e-3, 64, True, 32, 100, 128, 24, 12),
+        "cpu": FineTuning(3.0, 4.6, True, 56, 8, 1e-3, 64, True, 32, 100, 128, 24, 12),
         "gpu-16gb": FineTuning(4, 6, False, 200, 16, 5e-4, 128, False, 128, 100, 128, 128, 16),
         "gpu-24gb": FineTuning(3, 8, False, 200, 16, 5e-4, 128, False, 128, 100, 128, 128, 16),
         "gpu-80gb": FineTuning(3, 8, False, 200, 16, 5e-4, 128, False, 128, 100, 128, 128, 16),

@@ -54,6 +54,8 @@ def build_wheel(folder, root=ROOT):
                 shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(root / name, copy / name)
+        if (root / "notebooks" / "reference").is_dir():  # a notebook opened alone finds the long experiments here
+            shutil.copytree(root / "notebooks" / "reference", copy / "course_utils" / "reference")
         command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
         command += ["--no-build-isolation", "--no-index", "--wheel-dir", str(Path(place) / "wheel"), str(copy)]
         if subprocess.run(command, env={**os.environ, "SOURCE_DATE_EPOCH": str(EPOCH)}).returncode:

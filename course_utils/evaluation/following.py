@@ -8,6 +8,9 @@ question. So four numbers, on the same held-out instructions with the answers th
     loss      −log p(answer | its own instruction), nats a token, end token left out
     length    tokens written over tokens of the reference answer
 
+The swap also grows when a model is merely sure of itself. `Answers.removed` is the same without the scale: the share of
+the nats behind a stranger's instruction that the answer's own instruction removes.
+
 Shapes: N instructions, T tokens of one answer.
 """
 
@@ -31,10 +34,26 @@ class Answers:
     own: torch.Tensor  # float, mean log p of the reference answer's tokens behind its own instruction
     other: torch.Tensor  # float, the same behind another instruction
 
+    @classmethod
+    def of(cls, numbers):
+        """From the numbers that an experiment keeps: lists of swap, own, ended and length; without the texts."""
+        own, swap, ended, length = (torch.tensor(numbers[name]) for name in ("own", "swap", "ended", "length"))
+        return cls((), ended, length, own, own - swap)
+
     @property
     def swap(self):
         """How much better the answer fits its own instruction, in nats a token."""
         return self.own - self.other
+
+    @property
+    def removed(self):
+        """(N,) with mean Σ swap / Σ −other: the share of an answer's cost that its own instruction removes.
+
+        A model that grows surer of itself makes every wrong instruction cost more, and its swap grows with that; this
+        share does not. The ratio is linearised around its value, so that intervals can be taken over the items.
+        """
+        ratio = self.swap.mean() / -self.other.mean()
+        return ratio + (self.swap + ratio * self.other) / -self.other.mean()
 
 
 def gains(tuned, prompted):

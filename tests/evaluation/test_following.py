@@ -84,3 +84,28 @@ def test_following_takes_both_a_better_fit_and_an_end():
     assert not following.follows(answers(2.0, 0.8), prompted)
     gain = following.gains(answers(1.3, 0.95), prompted)
     assert gain["swap"].mean == pytest.approx(0.3, abs=1e-6) and gain["ended"].mean == pytest.approx(0.15)
+
+
+def test_the_share_removed_has_the_ratio_as_mean_and_does_not_see_the_scale():
+    own, other = torch.tensor([-1.0, -2.0, -4.5]), torch.tensor([-3.0, -2.5, -5.0])
+    one = following.Answers((), torch.ones(3), torch.ones(3), own, other)
+    surer = following.Answers((), torch.ones(3), torch.ones(3), 2 * own, 2 * other)
+    assert one.removed.mean().item() == pytest.approx(3.0 / 10.5)
+    torch.testing.assert_close(surer.removed, one.removed)
+    assert surer.swap.mean() == 2 * one.swap.mean()
+
+
+def test_the_linearised_share_spreads_as_the_ratio_does():
+    generator = torch.Generator().manual_seed(0)
+    other = -1 - torch.rand(200, generator=generator)
+    own = other * (0.3 + 0.4 * torch.rand(200, generator=generator))
+    whole = following.Answers((), other, other, own, other)
+    picked = torch.randint(200, (2000, 200), generator=generator)
+    ratios = (own - other)[picked].mean(1) / -other[picked].mean(1)
+    assert whole.removed[picked].mean(1).std().item() == pytest.approx(ratios.std().item(), rel=0.03)
+
+
+def test_answers_come_back_from_the_numbers_that_were_kept():
+    kept = {"own": [-1.0, -2.0], "swap": [2.0, 0.5], "ended": [1.0, 0.0], "length": [0.5, 1.5]}
+    found = following.Answers.of(kept)
+    assert {name: getattr(found, name).tolist() for name in kept} == kept and found.other.tolist() == [-3.0, -2.5]

@@ -1,0 +1,35 @@
+import importlib
+import json
+import zipfile
+
+import pytest
+
+from course_utils.commands import bundle, run
+from course_utils.reporting import reference
+
+
+def test_the_file_beside_the_notebook_comes_first(tmp_path, monkeypatch):
+    (tmp_path / "reference").mkdir()
+    (tmp_path / "reference" / "sft.json").write_text(json.dumps([{"date": "today"}]))
+    monkeypatch.chdir(tmp_path)
+    assert reference.load("sft") == {"date": "today"}
+
+
+def test_a_missing_experiment_says_where_it_comes_from(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="run nothing"):
+        reference.load("nothing")
+
+
+def test_the_committed_results_were_made_by_the_command_with_its_present_setting(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # found in the course's folder, wherever the notebook runs
+    for name, module in run.EXPERIMENTS.items():
+        record, experiment = reference.load(name), importlib.import_module(module)
+        assert record["command"].endswith(f"run {name}") and set(record["points"]) == set(experiment.POINTS)
+        assert record["setting"] == json.loads(json.dumps(experiment.SETTING))
+
+
+def test_the_wheel_carries_them(tmp_path):
+    wheel = bundle.build_wheel(tmp_path)
+    with zipfile.ZipFile(wheel) as archive:
+        assert {f"course_utils/reference/{name}.json" for name in run.EXPERIMENTS} <= set(archive.namelist())
