@@ -78,6 +78,33 @@ class FineTuning(Recipe):
             )
 
 
+@dataclass(frozen=True)
+class RewardModeling(Recipe):
+    """08 Reward modeling: what is trained, and on how many held-out pairs it is judged."""
+
+    steps: int
+    batch_size: int  # pairs
+    learning_rate: float  # of LoRA
+    min_gap: float  # training pairs whose means are closer are left out
+    same_sign: float  # share of the training pairs drawn from those on one side of zero
+    test_pairs: int  # held-out pairs; about half of them are of the same sign
+    domain_pairs: int  # of each of the other domains
+    break_steps: int  # of the run that goes wrong on purpose
+    break_pairs: int  # on which it is looked at
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.test_pairs < 600:
+            raise ValueError(
+                f"The claim needs at least 600 test pairs, of which half are of the same sign; got {self.test_pairs}."
+            )
+
+    @property
+    def pairs(self):
+        """How many pairs are learned from, each once."""
+        return self.steps * self.batch_size
+
+
 _SHOTS = (0, 1, 2, 4, 8, 16)
 _FLIPPED = (0.0, 0.25, 0.5, 0.75, 1.0)
 _WRITTEN = (0, 1, 2, 8)
@@ -100,6 +127,12 @@ _ROWS = {
         "gpu-16gb": FineTuning(4, 6, False, 200, 16, 5e-4, 128, False, 128, 100, 128, 128, 16),
         "gpu-24gb": FineTuning(3, 8, False, 200, 16, 5e-4, 128, False, 128, 100, 128, 128, 16),
         "gpu-80gb": FineTuning(3, 8, False, 200, 16, 5e-4, 128, False, 128, 100, 128, 128, 16),
+    },
+    "08": {
+        "cpu": RewardModeling(2.8, 2.2, True, 60, 16, 1e-3, 0.3, 0.5, 800, 60, 24, 200),
+        "gpu-16gb": RewardModeling(3, 5, False, 200, 32, 5e-4, 0.0, 0.0, 800, 200, 48, 400),
+        "gpu-24gb": RewardModeling(3, 6, False, 200, 32, 5e-4, 0.0, 0.0, 800, 200, 48, 400),
+        "gpu-80gb": RewardModeling(3, 6, False, 200, 32, 5e-4, 0.0, 0.0, 800, 200, 48, 400),
     },
 }
 

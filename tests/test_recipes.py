@@ -66,3 +66,14 @@ def test_an_unknown_row_is_an_error_that_lists_what_there_is(number, tier):
 def test_a_claim_of_following_on_too_little_is_refused(wrong):
     with pytest.raises(ValueError, match="at least 100 prompts and 128 tokens, got "):
         dataclasses.replace(recipes.of("07", "cpu"), **wrong)
+
+
+def test_a_claim_of_preference_on_too_little_is_refused():
+    with pytest.raises(ValueError, match=r"at least 600 test pairs, .* got 599"):
+        dataclasses.replace(recipes.of("08", "cpu"), test_pairs=599)
+
+
+@pytest.mark.parametrize("tier", recipes.TIERS)
+def test_every_pair_is_learned_from_once(tier):
+    row = recipes.of("08", tier)
+    assert row.pairs == row.steps * row.batch_size and row.break_steps < row.steps

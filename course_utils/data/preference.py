@@ -94,6 +94,27 @@ def _drawn(means, count, min_gap, same_sign, draw):
     )
 
 
+def same_people(rows):
+    """The ratings of the first batch of film snippets that is complete, as the same people gave them.
+
+    Args:
+        rows: from `reviews.load("movies", "all")`.
+
+    Returns:
+        A list with one list of ratings a snippet, in the file's order; place k in each is one person.
+
+    Raises:
+        ValueError: no batch has all its snippets, each with as many ratings.
+    """
+    batches = {}
+    for row_id, ratings in zip(rows["id"], rows["ratings"], strict=True):
+        batches.setdefault(reviews.people(row_id), {})[int(row_id.partition("-")[2])] = ratings
+    for _, batch in sorted(batches.items()):
+        if len(batch) == reviews.BATCH and len({len(ratings) for ratings in batch.values()}) == 1:
+            return [batch[number] for number in sorted(batch)]
+    raise ValueError(f"None of {len(batches)} batches is complete. Pass all rows: reviews.load('movies', 'all').")
+
+
 def chosen_by_a_model(split="train"):
     """The 300 preference pairs that come with the instructions. A model chose them, no person did.
 

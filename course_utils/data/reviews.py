@@ -253,7 +253,7 @@ def panel_parts(rows, parts=2, seed=0):
             f"Cannot divide into {parts} parts: {len(short)} of {len(ids)} rows have fewer ratings {short[:3]}.\n"
             "Use fewer parts, at least 1. Rows from the hub have one rating each and cannot be divided."
         )
-    orders = [_order(_people(row_id), len(given), seed) for row_id, given in zip(ids, ratings, strict=True)]
+    orders = [_order(people(row_id), len(given), seed) for row_id, given in zip(ids, ratings, strict=True)]
     return tuple(
         [[given[k] for k in order[part::parts]] for given, order in zip(ratings, orders, strict=True)]
         for part in range(parts)
@@ -272,8 +272,8 @@ def panel_mean(panel):
     return [sum(ratings) / len(ratings) for ratings in panel]
 
 
-def _people(row_id):
-    """A name for the people who rated this row: shared by the rows that the same people rated."""
+def people(row_id):
+    """A name for the people who rated a row: shared by the rows that the same people rated."""
     domain, _, number = row_id.partition("-")
     return f"movies-batch-{(int(number) - 1) // BATCH}" if domain == "movies" and number.isdecimal() else row_id
 

@@ -98,21 +98,32 @@ def baseline(scores, pairs):
     return ordered_right(scores(list(pairs["chosen"])), scores(list(pairs["rejected"])))
 
 
-def panel_right(pairs, people):
-    """(N,) how the first so many people of the other half order the pairs, by the mean of their ratings.
+def panel_right(pairs, people, *, skip=0):
+    """(N,) how so many people of the other half order the pairs, by the mean of their ratings.
 
     Args:
         pairs: from `data.preference.human_pairs`; the ratings are in random order, so the first k are any k.
         people: 1, 3, 7, …
+        skip: so many people are left out first; for a panel that shares nobody with another.
 
     Raises:
         ValueError: a text has fewer ratings in that half.
     """
-    fewest = min(len(given) for side in ("chosen_others", "rejected_others") for given in pairs[side])
+    fewest = min(len(given) for side in ("chosen_others", "rejected_others") for given in pairs[side]) - skip
     if not 1 <= people <= fewest:
         raise ValueError(f"Expected a panel of 1 to {fewest} people, the fewest that a text has left, got {people}.")
-    means = [[sum(given[:people]) / people for given in pairs[side]] for side in ("chosen_others", "rejected_others")]
-    return ordered_right(*means)
+    sides = ("chosen_others", "rejected_others")
+    return ordered_right(*[[sum(given[skip : skip + people]) / people for given in pairs[side]] for side in sides])
+
+
+def agreement(one, two):
+    """(N,) the chance that two judges choose the same text of a pair, a tie being a coin's throw.
+
+    Args:
+        one, two: (N,) of 1, ½ and 0 from `ordered_right`, of the same pairs.
+    """
+    check_same_shape(one=one, two=two)
+    return one * two + (1 - one) * (1 - two)
 
 
 # What a policy has won

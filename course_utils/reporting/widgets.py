@@ -110,3 +110,41 @@ def mask_html(tokenizer, ids, mask):
         f"<span style='{styles[bool(learned)]}'>{token}</span>" for token, learned in zip(tokens, mask, strict=True)
     ]
     return f"<div style='max-width:720px'>{''.join(spans)}</div>"
+
+
+def pair_rater(rating):
+    """Two texts and a button for each, pair after pair; what was chosen lasts.
+
+    Its plain twin is `rating.Rating.choose`.
+
+    Args:
+        rating: a rating.Rating.
+    """
+    shown = ipywidgets.HTML()
+    buttons = [ipywidgets.Button(description=f"{side} is better") for side in ("A", "B")]
+
+    def look():
+        if rating.open:
+            shown.value = pair_html(*rating.sides(rating.open[0]), left=len(rating.open))
+        else:
+            agreed = int(rating.right.sum())
+            shown.value = f"<p style='font-size:16px'>Done: {agreed} of {len(rating.pairs)} as the panel chose.</p>"
+
+    def choose(side):
+        if rating.open:
+            rating.choose(rating.open[0], side)
+        look()
+
+    for button, side in zip(buttons, ("A", "B"), strict=True):
+        button.on_click(lambda _, side=side: choose(side))
+    look()
+    return ipywidgets.VBox([shown, ipywidgets.HBox(buttons)])
+
+
+def pair_html(first, second, *, left):
+    """Two texts side by side, and how many pairs are left."""
+    cell = "padding:8px 16px;font-size:16px;vertical-align:top;width:340px"
+    texts = "".join(
+        f"<td style='{cell}'><b>{side}</b> {html.escape(text)}</td>" for side, text in (("A", first), ("B", second))
+    )
+    return f"<table><tr>{texts}</tr></table><p>{left} to go</p>"

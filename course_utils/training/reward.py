@@ -10,11 +10,13 @@ the number of tokens that will be sampled, since a model that has only read whol
 """
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
+from datasets import concatenate_datasets
 from peft import PeftModel
 
+from course_utils import recipes
 from course_utils.adapters import switching
 from course_utils.data import preference
 from course_utils.data.answers import Turns
@@ -29,16 +31,7 @@ from course_utils.training.recipe import TrainingRecipe
 
 RANK = 8
 ANSWER_TOKENS = 28  # three words of opening and 24 sampled tokens
-PAIRS = {"cpu": 1280, "gpu-16gb": 6400, "gpu-24gb": 6400, "gpu-80gb": 6400}
-_LORA = TrainingRecipe(
-    steps=80, batch_size=16, learning_rate=5e-4, max_length=64, warmup_steps=8, save_every=20, pool=4, weight_decay=0.0
-)
-RECIPES = {
-    "cpu": _LORA,
-    "gpu-16gb": replace(_LORA, steps=200, batch_size=32, warmup_steps=20, save_every=50),
-    "gpu-24gb": replace(_LORA, steps=200, batch_size=32, warmup_steps=20, save_every=50),
-    "gpu-80gb": replace(_LORA, steps=200, batch_size=32, warmup_steps=20, save_every=50),
-}
+MAX_LENGTH = 64  # tokens of prompt and answer together
 for_method, weights_dtype, precision = sft.for_method, sft.weights_dtype, sft.precision
 
 
@@ -154,6 +147,37 @@ class Scorer:
         return fingerprint(*parts, *model.head.state_dict().values(), model.centre, self.answer_tokens)
 
 
+def recipe_of(tier, *, seed=0, steps=None):
+    """The TrainingRecipe of notebook 08 on a tier, for LoRA; steps in place of the tier's own."""
+    size = recipes.of("08", tier)
+    steps = steps or size.steps
+    return TrainingRecipe(
+        steps=steps, batch_size=size.batch_size, learning_rate=size.learning_rate, max_length=MAX_LENGTH,
+        warmup_steps=steps // 10, save_every=20, pool=4, seed=seed,
+    )  # fmt: skip
+
+
+def training_pairs(size, *, seed=0):
+    """What the gold judge learns from: pairs of its own snippets, ordered by its half of each panel.
+
+    Args:
+        size: a recipes.RewardModeling.
+        seed: of the draw.
+
+    Returns:
+        Dataset as `preference.human_pairs` gives it.
+    """
+    rows, part = preference.rated_rows("gold"), preference.PARTS["gold"]
+    subtle = round(size.pairs * size.same_sign)
+    counts = {True: subtle, None: size.pairs - subtle}
+    drawn = [
+        preference.human_pairs(rows, count, part=part, min_gap=size.min_gap, same_sign=kind, seed=seed)
+        for kind, count in counts.items()
+        if count
+    ]
+    return concatenate_datasets(drawn)
+
+
 def job(tier, *, rows=None, recipe=None):
     """The reward-model stage of a tier.
 
@@ -165,9 +189,8 @@ def job(tier, *, rows=None, recipe=None):
     Returns:
         An sft.Job, whose module's `reward_model` is what was trained.
     """
-    recipe = recipe or RECIPES[tier]
-    if rows is None:
-        rows = preference.human_pairs(preference.rated_rows("gold"), PAIRS[tier], part=preference.PARTS["gold"])
+    recipe = recipe or recipe_of(tier)
+    rows = training_pairs(recipes.of("08", tier), seed=recipe.seed) if rows is None else rows
     model, tokenizer = load_base(dtype=weights_dtype(recipe), trainable=recipe.method == "full")
     encoded = preference.encode(rows, tokenizer, answer_tokens=ANSWER_TOKENS, max_length=recipe.max_length)
     collate = preference.PairCollator(tokenizer.pad_token_id)

@@ -127,3 +127,17 @@ def test_a_batch_has_all_chosen_texts_before_all_rejected_ones():
     batch = preference.PairCollator(0)(rows)
     assert batch["input_ids"].tolist() == [[1, 2, 3], [5, 0, 0], [4, 0, 0], [6, 7, 0]]
     assert torch.equal(batch["mask"], batch["input_ids"] != 0)
+
+
+def test_the_same_people_rate_a_whole_batch():
+    rows = reviews.load("movies", "all")
+    batch = preference.same_people(rows)
+    assert len(batch) == reviews.BATCH and len({len(ratings) for ratings in batch}) == 1
+    known = {row["id"]: row["ratings"] for row in rows}
+    number = next(n for n in range(1, len(known)) if known.get(f"movies-{n}") == batch[0])
+    assert number % reviews.BATCH == 1 and known[f"movies-{number + 29}"] == batch[-1]
+
+
+def test_batches_with_gaps_are_refused():
+    with pytest.raises(ValueError, match="None of 1 batches is complete"):
+        preference.same_people({"id": ["movies-1", "movies-2"], "ratings": [[1], [2]]})

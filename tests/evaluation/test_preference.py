@@ -70,6 +70,14 @@ def test_a_panel_orders_by_its_mean():
     assert preference.panel_right(pairs, 3).tolist() == [0.0, 0.0]
     with pytest.raises(ValueError, match=r"panel of 1 to 3 people.*got 4"):
         preference.panel_right(pairs, 4)
+    assert preference.panel_right(pairs, 1, skip=2).tolist() == [0.0, 0.0]
+    with pytest.raises(ValueError, match="panel of 1 to 1 people"):
+        preference.panel_right(pairs, 2, skip=2)
+
+
+def test_judges_agree_where_they_choose_the_same_and_by_half_where_one_is_undecided():
+    one, two = torch.tensor([1.0, 1.0, 0.0, 0.5, 0.5]), torch.tensor([1.0, 0.0, 0.0, 1.0, 0.5])
+    assert preference.agreement(one, two).tolist() == [1.0, 0.0, 1.0, 0.5, 0.5]
 
 
 def test_the_kl_of_the_best_of_n():

@@ -10,7 +10,7 @@ import torch
 from course_utils.data import instructions, prompts
 from course_utils.evaluation import in_context
 from course_utils.models import sampling
-from course_utils.reporting import widgets
+from course_utils.reporting import rating, widgets
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -164,3 +164,20 @@ def test_the_mask_follows_what_is_written(tiny_tokenizer):
     assert shown.value.count("color:white") == sum(mask) and shown.value.count("<span") == len(ids)
     asked.value = "hello"
     assert shown.value.count("<span") < len(ids) and "<b>" not in shown.value
+
+
+PAIRS = [
+    {"chosen": f"good <{n}>", "rejected": f"bad {n}", "chosen_id": f"c{n}", "rejected_id": f"r{n}"} for n in range(3)
+]
+
+
+def test_pairs_are_rated_one_after_another_and_the_result_is_told_at_the_end():
+    mine = rating.Rating(PAIRS)
+    shown, buttons = _parts(widgets.pair_rater(mine))
+    for number in range(3):
+        assert shown.value == widgets.pair_html(*mine.sides(number), left=3 - number) and "&lt;" in shown.value
+        buttons["AB".index("B")].click()
+        assert mine.choices == dict.fromkeys(range(number + 1), "B")
+    assert f"Done: {int(mine.right.sum())} of 3 as the panel chose" in shown.value
+    buttons[0].click()
+    assert mine.choices == dict.fromkeys(range(3), "B")

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from course_utils import runtime
+from course_utils import recipes, runtime
 from course_utils.adapters import switching
 from course_utils.data import preference
 from course_utils.training import reward, sft, stages
@@ -116,7 +116,19 @@ def test_full_tuning_trains_everything(tiny_folder, monkeypatch):
     assert torch.equal(scorer(["the film?"], ["good"]), torch.zeros(1)) and scorer.identity
 
 
-def test_every_tier_has_a_recipe_whose_pairs_fit():
-    assert set(reward.RECIPES) == set(reward.PAIRS) == set(runtime.TIERS)
-    assert all(reward.PAIRS[tier] >= 20 * reward.RECIPES[tier].batch_size for tier in runtime.TIERS)
+@pytest.mark.parametrize("tier", runtime.TIERS)
+def test_every_tier_has_a_recipe_that_learns_from_each_pair_once(tier):
+    size, recipe = recipes.of("08", tier), reward.recipe_of(tier, seed=3)
+    assert (recipe.steps, recipe.batch_size, recipe.seed) == (size.steps, size.batch_size, 3)
+    assert reward.recipe_of(tier, steps=20).warmup_steps == 2
     assert reward.for_method is sft.for_method and preference.PARTS["gold"] == 0
+
+
+def test_training_pairs_are_of_the_asked_kinds():
+    size = replace(recipes.of("08", "cpu"), steps=4, batch_size=10, min_gap=0.5, same_sign=0.75)
+    pairs = reward.training_pairs(size, seed=1)
+    assert len(pairs) == 40 and min(pairs["gap"]) > 0.5
+    assert all(pairs["same_sign"][:30]) and not all(pairs["same_sign"][30:])
+    assert pairs["chosen"] != reward.training_pairs(size, seed=2)["chosen"]
+    plain = reward.training_pairs(replace(size, same_sign=0.0), seed=1)
+    assert len(plain) == 40 and 10 < sum(plain["same_sign"]) < 30

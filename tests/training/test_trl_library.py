@@ -2,8 +2,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from course_utils.data import instructions
-from course_utils.training import trl_library
+from course_utils.data import instructions, preference
+from course_utils.training import reward, trl_library
 from course_utils.training.next_token import NextTokenLoss
 
 ROWS = [
@@ -24,3 +24,16 @@ def test_trl_learns_the_same_tokens_at_the_same_loss(tiny_model, tiny_folder):
     with torch.no_grad():
         batch = instructions.TokenCollator(tokenizer.pad_token_id)(encoded)
         assert loss == pytest.approx(NextTokenLoss(tiny_model)(batch).item(), rel=1e-5)
+
+
+def test_trl_finds_the_same_loss_of_pairs(tiny_model, tiny_folder):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_folder)
+    texts = [("good", "bad"), ("a great film", "a bad bad movie is a bad movie"), ("yes", "no")]
+    pairs = [{"prompt": "the film?", "chosen": chosen, "rejected": rejected} for chosen, rejected in texts]
+    rows = preference.encode(pairs, tokenizer, answer_tokens=12)
+    module = reward.PairLoss(reward.RewardModel(tiny_model)).eval()
+    torch.nn.init.normal_(module.reward_model.head.weight, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        ours = module(preference.PairCollator(tokenizer.pad_token_id)(rows)).item()
+    assert abs(ours - 0.6931) > 0.01
+    assert trl_library.reward_loss(module.reward_model, tokenizer, rows) == pytest.approx(ours, rel=1e-5)
