@@ -3,6 +3,12 @@
     row 0: <bos> a b c          input_ids     <bos> a b c <bos> d e      (1, N)
     row 1: <bos> d e            position_ids    0   1 2 3   0   1 2      (1, N), starting anew in each row
 
+What all rows begin with, such as one instruction to many answers, is read once, and every row attends to it: its states
+are the same in each row, and the gradients that they would have got there are added.
+
+    shared: <bos>               input_ids     <bos> a b c d e            (1, M), P tokens shared
+                                position_ids    0   1 2 3 1 2
+
 Attention must not cross from one row into the next. transformers sees that from the position ids and builds a mask of
 N × N; `attend_within_rows`, registered as an attention of its own, works through the rows instead and needs none. It is
 exact, not an approximation: every row gets what it would get alone (fp32: to rounding).
@@ -32,15 +38,52 @@ def packed_hidden(model, input_ids, mask):
     """
     if mask.dtype != torch.bool or mask.shape != input_ids.shape:
         raise ValueError(f"Expected a bool mask {tuple(input_ids.shape)}, got {mask.dtype} {tuple(mask.shape)}.")
-    positions = (mask.cumsum(dim=1) - 1)[mask]
     trunk = model.get_base_model() if hasattr(model, "get_base_model") else model
+    shared = shared_length(input_ids, mask) if _can_share(trunk, input_ids) else 0
+    read = mask.clone()
+    read[1:, :shared] = False
+    lengths = [*([shared] if shared else []), *(mask.sum(dim=1) - shared).tolist()]
     output = trunk.base_model(
-        input_ids=input_ids[mask][None],
-        position_ids=positions[None],
+        input_ids=input_ids[read][None],
+        position_ids=(mask.cumsum(dim=1) - 1)[read][None],
         use_cache=False,
-        row_lengths=tuple(mask.sum(dim=1).tolist()),
+        row_lengths=tuple(lengths),
+        shared=shared,
     )
-    return output.last_hidden_state[0]
+    if not shared:
+        return output.last_hidden_state[0]
+    place = torch.zeros_like(input_ids)
+    place[read] = torch.arange(int(read.sum()), device=place.device)
+    place[1:, :shared] = place[:1, :shared]
+    return output.last_hidden_state[0][place[mask]]
+
+
+def shared_length(input_ids, mask):
+    """How many tokens all rows begin with, 0 for a single row or one padded on the left.
+
+    At least one token of every row counts as its own.
+    """
+    if len(input_ids) == 1:
+        return 0
+    same = (input_ids == input_ids[:1]).all(dim=0) & mask.all(dim=0)
+    return min(int(same.cumprod(dim=0).sum()), int(mask.sum(dim=1).min()) - 1)
+
+
+def _can_share(trunk, input_ids):
+    """Whether the rows will go through `_RowAttention`, which alone knows of a shared beginning."""
+    config = trunk.config.get_text_config()
+    window = getattr(config, "sliding_window", None) or input_ids.shape[1]
+    dropped = trunk.training and getattr(config, "attention_dropout", 0)
+    return (
+        trunk.config._attn_implementation == ATTENTION
+        and input_ids.shape[1] <= window
+        and not dropped
+        and _by_hand(input_ids.device)
+    )
+
+
+def _by_hand(device):
+    return device.type == "cpu" and not torch.is_autocast_enabled("cpu")
 
 
 def use_row_attention(model):
@@ -51,13 +94,16 @@ def use_row_attention(model):
     trunk.set_attn_implementation(ATTENTION)
 
 
-def attend_within_rows(module, query, key, value, attention_mask, *, row_lengths=None, scaling=None, **kwargs):
+def attend_within_rows(
+    module, query, key, value, attention_mask, *, row_lengths=None, shared=0, scaling=None, **kwargs
+):
     """Causal attention, row by row; what `transformers.AttentionInterface` expects of an attention.
 
     Args:
         query: (1, H, N, D).
         key, value: (1, K, N, D), H a multiple of K.
         row_lengths: the number of tokens of each row, or None for a batch that is not packed.
+        shared: how many tokens the first of these rows has when all others go on behind it, else 0.
 
     Returns:
         ((1, N, H, D), None).
@@ -69,9 +115,9 @@ def attend_within_rows(module, query, key, value, attention_mask, *, row_lengths
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     inputs = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]
-    by_hand = query.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-    attend = _RowAttention.apply if by_hand else _attend_by_library
-    return attend(*inputs, row_lengths, scaling)[None], None
+    if _by_hand(query.device):
+        return _RowAttention.apply(*inputs, row_lengths, shared, scaling)[None], None
+    return _attend_by_library(*inputs, row_lengths, scaling)[None], None
 
 
 def _attend_from_one(query, key, value, mask, scaling):
@@ -109,18 +155,20 @@ class _RowAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, query, key, value, row_lengths, scaling):
+    def forward(ctx, query, key, value, row_lengths, shared, scaling):
         output, weights = torch.empty_like(query, memory_format=torch.contiguous_format), []
-        for q, k, v, o in _rows(row_lengths, query, key, value, output):
+        for row, (q, k, v, o) in enumerate(_rows(row_lengths, query, key, value, output)):
+            k, v = (_behind(tensor[:shared], own, row) for tensor, own in ((key, k), (value, v)))
             q, k, v = _by_key_head(q, k.shape[1]), k.transpose(0, 1), v.transpose(0, 1)
             accurate = torch.promote_types(q.dtype, torch.float32)
             scores = torch.matmul(q.to(accurate), k.to(accurate).transpose(1, 2)).mul_(scaling)
-            future = torch.ones(len(o), len(o), dtype=torch.bool, device=q.device).triu_(1)
-            scores.view(len(k), len(o), -1, len(o)).masked_fill_(future[:, None], -torch.inf)
+            seen = k.shape[1]
+            future = torch.ones(len(o), seen, dtype=torch.bool, device=q.device).triu_(1 + seen - len(o))
+            scores.view(len(k), len(o), -1, seen).masked_fill_(future[:, None], -torch.inf)
             weights.append(scores.softmax(-1).to(v.dtype))
             o.copy_(_by_token(weights[-1] @ v, len(o)))
         ctx.save_for_backward(query, key, value, output, *weights)
-        ctx.row_lengths, ctx.scaling = row_lengths, scaling
+        ctx.row_lengths, ctx.shared, ctx.scaling = row_lengths, shared, scaling
         return output
 
     @staticmethod
@@ -129,14 +177,26 @@ class _RowAttention(torch.autograd.Function):
         query, key, value, output, *weights = ctx.saved_tensors
         grads = [torch.empty_like(t, memory_format=torch.contiguous_format) for t in (query, key, value)]
         rows = _rows(ctx.row_lengths, query, key, value, output, grad, *grads)
-        for p, (q, k, v, o, do, dq, dk, dv) in zip(weights, rows, strict=True):
+        accurate = torch.promote_types(key.dtype, torch.float32)
+        of_shared = key.new_zeros(2, ctx.shared, *key.shape[1:], dtype=accurate)
+        for row, (p, (q, k, v, o, do, dq, dk, dv)) in enumerate(zip(weights, rows, strict=True)):
+            k, v = (_behind(tensor[: ctx.shared], own, row) for tensor, own in ((key, k), (value, v)))
             q, o, do = (_by_key_head(tensor, k.shape[1]) for tensor in (q, o, do))
             k, v = k.transpose(0, 1), v.transpose(0, 1)
             ds = torch.matmul(do, v.transpose(1, 2)).sub_((do * o).sum(-1, keepdim=True)).mul_(p).mul_(ctx.scaling)
             dq.copy_(_by_token(ds @ k, len(dq)))
-            dk.copy_((ds.transpose(1, 2) @ q).transpose(0, 1))
-            dv.copy_((p.transpose(1, 2) @ do).transpose(0, 1))
-        return *grads, None, None
+            for own, total, found in ((dk, of_shared[0], ds.transpose(1, 2) @ q), (dv, of_shared[1], p.mT @ do)):
+                found = found.transpose(0, 1)
+                own.copy_(found[-len(own) :])
+                total[: len(found) - len(own)] += found[: -len(own)]
+        for tensor, total in zip(grads[1:], of_shared, strict=True):
+            tensor[: ctx.shared] += total.to(tensor.dtype)
+        return *grads, None, None, None
+
+
+def _behind(shared, own, row):
+    """(S, K, D) what a row sees: its own, behind what is shared unless it is the row that shares."""
+    return torch.cat([shared, own]) if len(shared) and row else own
 
 
 def _rows(row_lengths, *tensors):

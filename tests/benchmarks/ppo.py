@@ -122,6 +122,7 @@ def make_trainer(steps, patched, folder, callbacks):
 
     run = runtime.start(quiet=True)
     policy, tokenizer = load_base(trainable=True)
+    policy.set_attn_implementation("sdpa")  # the library's
     if patched:
         from sampler import repair_head
 

@@ -67,6 +67,7 @@ def by_generate(model, tokenizer, prompts, tokens, seed):
     import torch
 
     repair_head(model)
+    model.set_attn_implementation("sdpa")  # the library's
     longest = max(map(len, prompts))
     ids = torch.tensor([[tokenizer.pad_token_id] * (longest - len(prompt)) + prompt for prompt in prompts])
     mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])

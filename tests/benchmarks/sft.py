@@ -98,6 +98,7 @@ class Setting:
 
         self.run = runtime.start(quiet=True)
         self.model, self.tokenizer = load_base()
+        self.model.set_attn_implementation("sdpa")  # the library's; ours takes its own
         self.own, self.read = own, []
         rows = instructions.load("all")
         self.rows = instructions.encode(rows, self.tokenizer, max_length=MAX_LENGTH, drop_long=True)

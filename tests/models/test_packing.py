@@ -97,19 +97,20 @@ def test_activation_checkpointing_changes_nothing(small_gemma, padded_batch):
         assert torch.equal(results[1][name], expected), name
 
 
+@pytest.mark.parametrize(("row_lengths", "shared"), [((2, 4), 0), ((2, 3, 1), 2)])
 @pytest.mark.parametrize("key_heads", [1, 2])
-def test_row_attention_passes_gradcheck(key_heads):
+def test_row_attention_passes_gradcheck(key_heads, row_lengths, shared):
     generator = torch.Generator().manual_seed(0)
-    shapes = [(5, 4, 3), (5, key_heads, 3), (5, key_heads, 3)]
+    shapes = [(6, 4, 3), (6, key_heads, 3), (6, key_heads, 3)]
     tensors = [torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_() for shape in shapes]
-    assert torch.autograd.gradcheck(lambda *t: packing._RowAttention.apply(*t, (2, 3), 0.7), tensors)
+    assert torch.autograd.gradcheck(lambda *t: packing._RowAttention.apply(*t, row_lengths, shared, 0.7), tensors)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_by_hand_and_by_library_agree(dtype):
     generator = torch.Generator().manual_seed(0)
     tensors = [torch.randn(12, heads, 8, generator=generator).to(dtype) for heads in (4, 2, 2)]
-    by_hand = packing._RowAttention.apply(*tensors, (5, 1, 6), 0.3)
+    by_hand = packing._RowAttention.apply(*tensors, (5, 1, 6), 0, 0.3)
     by_library = packing._attend_by_library(*tensors, (5, 1, 6), 0.3)
     torch.testing.assert_close(by_hand, by_library, rtol=2e-2 if dtype == torch.bfloat16 else 1e-5, atol=1e-2)
 
@@ -141,3 +142,63 @@ def test_the_decoded_text_is_the_librarys(small_gemma):
     expected = model.generate(ids, **how)
     packing.use_row_attention(model)
     assert torch.equal(model.generate(ids, **how), expected)
+
+
+@pytest.mark.parametrize("adapter", [True, False], ids=["adapter", "full tuning"])
+@pytest.mark.parametrize("key_heads", [1, 2])
+def test_what_all_rows_begin_with_is_read_once_and_changes_nothing(
+    small_gemma, padded_batch, adapter, key_heads, monkeypatch
+):
+    ids, real, answer = padded_batch
+    ids = ids.clone()
+    ids[:, :2] = ids[0, :2]
+    shared, model = packing.shared_length(ids, real), small_gemma(adapter=adapter, key_heads=key_heads)
+    assert shared == 2
+    targets = next_token_targets(ids, answer)[real]
+    head, results, attend = model.get_output_embeddings().weight, [], packing.attend_within_rows
+    read = []
+    monkeypatch.setattr(
+        packing, "attend_within_rows", lambda *given, **how: read.append(given[1].shape[2]) or attend(*given, **how)
+    )
+    for packed in (False, True):
+        if packed:
+            packing.use_row_attention(model)
+        hidden = (packing.packed_hidden if packed else padded_hidden)(model, ids, real)
+        linear_cross_entropy(hidden, head, targets, chunk_size=5).backward()
+        results.append((hidden.detach(), gradients(model)))
+    assert set(read) == {int(real.sum()) - shared * (len(ids) - 1)}
+    torch.testing.assert_close(results[1][0], results[0][0], rtol=1e-4, atol=1e-5)
+    for name, expected in results[0][1].items():
+        torch.testing.assert_close(
+            results[1][1][name], expected, rtol=1e-4, atol=2e-6, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (["123", "124", "12"], 1),
+        (["123", "123"], 2),
+        (["1", "12"], 0),
+        (["123", "223"], 0),
+        (["123"], 0),
+        ([".12", "112"], 0),
+        (["1234", "1254", "1236"], 2),
+    ],
+)
+def test_every_row_keeps_a_token_of_its_own(rows, expected):
+    """A point is a pad."""
+    longest = max(map(len, rows))
+    letters = [row.ljust(longest, ".") for row in rows]
+    ids = torch.tensor([[int(letter.replace(".", "0")) for letter in row] for row in letters])
+    assert packing.shared_length(ids, ids != 0) == expected
+
+
+def test_rows_beyond_the_sliding_window_share_nothing(small_gemma):
+    model = small_gemma()
+    ids = torch.randint(4, 211, (1, 40), generator=torch.Generator().manual_seed(2)).repeat(2, 1)
+    ids[1, -1] += 1
+    real = torch.ones_like(ids, dtype=torch.bool)
+    expected = padded_hidden(model, ids, real)
+    packing.use_row_attention(model)
+    torch.testing.assert_close(packing.packed_hidden(model, ids, real), expected, rtol=1e-4, atol=1e-5)
