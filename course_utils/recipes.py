@@ -83,10 +83,9 @@ class RewardModeling(Recipe):
     """08 Reward modeling: what is trained, and on how many held-out pairs it is judged."""
 
     steps: int
-    batch_size: int  # pairs
+    batch_size: int  # rated texts, of which all pairs are learned from
     learning_rate: float  # of LoRA
     min_gap: float  # training pairs whose means are closer are left out
-    same_sign: float  # share of the training pairs drawn from those on one side of zero
     test_pairs: int  # held-out pairs; about half of them are of the same sign
     domain_pairs: int  # of each of the other domains
     break_steps: int  # of the run that goes wrong on purpose
@@ -100,8 +99,8 @@ class RewardModeling(Recipe):
             )
 
     @property
-    def pairs(self):
-        """How many pairs are learned from, each once."""
+    def texts(self):
+        """How many texts are learned from, each once."""
         return self.steps * self.batch_size
 
 
@@ -129,10 +128,10 @@ _ROWS = {
         "gpu-80gb": FineTuning(3, 8, False, 200, 16, 5e-4, 128, False, 128, 100, 128, 128, 16),
     },
     "08": {
-        "cpu": RewardModeling(2.8, 2.2, True, 60, 16, 1e-3, 0.3, 0.5, 800, 60, 24, 200),
-        "gpu-16gb": RewardModeling(3, 5, False, 200, 32, 5e-4, 0.0, 0.0, 800, 200, 48, 400),
-        "gpu-24gb": RewardModeling(3, 6, False, 200, 32, 5e-4, 0.0, 0.0, 800, 200, 48, 400),
-        "gpu-80gb": RewardModeling(3, 6, False, 200, 32, 5e-4, 0.0, 0.0, 800, 200, 48, 400),
+        "cpu": RewardModeling(3.8, 4, True, 36, 32, 2e-3, 0.3, 6400, 60, 8, 96),
+        "gpu-16gb": RewardModeling(3, 5, False, 85, 64, 1e-3, 0.3, 6400, 200, 24, 400),
+        "gpu-24gb": RewardModeling(3, 6, False, 85, 64, 1e-3, 0.3, 6400, 200, 24, 400),
+        "gpu-80gb": RewardModeling(3, 6, False, 85, 64, 1e-3, 0.3, 6400, 200, 24, 400),
     },
 }
 

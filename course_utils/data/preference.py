@@ -10,8 +10,9 @@ of the people who judged it. The other half stays aside, as a judge. What the ra
 - A proxy and a gold judge share no text, no near-duplicate and, within a snippet's batch, no person.
 
 Other sources: prompt/chosen/rejected sets, such as the one that comes with the instructions, whose choices a model made
-and no person; and ranked lists of K answers, as InstructGPT (2022) had them. Deviation: InstructGPT weighs the pairs of
-a list by 1 / (K choose 2) and reads each answer once; here each pair counts alike, and long lists count more.
+and no person; and ranked lists of K answers, as InstructGPT (2022) had them. Deviation: there the pairs of a list weigh
+1 / (K choose 2); from `from_rankings` each pair counts alike, and long lists count more. `rated_texts` reads each text
+of a list once.
 """
 
 import itertools
@@ -243,8 +244,10 @@ class PairCollator:
     columns = ("chosen_ids", "rejected_ids")
 
     def __call__(self, rows):
-        """B pairs to {"input_ids": (2B, T) int64, "mask": (2B, T) bool, True at real tokens}."""
-        return padded([row["chosen_ids"] for row in rows] + [row["rejected_ids"] for row in rows], self.pad_id)
+        """B pairs to {"input_ids": (2B, T) int64, "mask": (2B, T) bool, "better", "worse": (B,) rows of the pairs}."""
+        texts = padded([row["chosen_ids"] for row in rows] + [row["rejected_ids"] for row in rows], self.pad_id)
+        numbers = torch.arange(len(rows))
+        return texts | {"better": numbers, "worse": numbers + len(rows)}
 
 
 def padded(texts, pad_id):

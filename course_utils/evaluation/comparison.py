@@ -51,8 +51,8 @@ def mean_interval(values, *, over="both", level=0.95, seed=0):
         over = "items"
     generator = torch.Generator().manual_seed(seed)
     # A resample is a set of weights: how often each row and each column was picked.
-    row = _weights(draws, over in ("draws", "both"), generator)
-    column = _weights(items, over in ("items", "both"), generator)
+    row = resampled_weights(draws, over in ("draws", "both"), generator)
+    column = resampled_weights(items, over in ("items", "both"), generator)
     means = ((row @ values) * column).sum(1)
     low, high = torch.quantile(means, torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)).tolist()
     return Estimate(values.mean().item(), low, high, draws, items)
@@ -80,7 +80,7 @@ def paired_difference(ours, baseline, *, over="both", level=0.95, seed=0):
     return mean_interval(ours - baseline, over=over, level=level, seed=seed)
 
 
-def _weights(count, resampled, generator):
+def resampled_weights(count, resampled, generator):
     """(RESAMPLES, count) weights that sum to 1 a row: multinomial when resampled, all equal when kept."""
     if not resampled:
         return torch.full((RESAMPLES, count), 1 / count, dtype=torch.float64)

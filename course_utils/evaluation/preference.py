@@ -31,22 +31,54 @@ def ordered_right(chosen, rejected):
     return 0.5 + 0.5 * torch.sign(chosen - rejected)
 
 
-def by_gap(right, gaps, edges=(0.0, 0.5, 1.0, 2.0, 4.0, 8.0)):
+def over_texts(values, pairs, *, level=0.95, seed=0):
+    """Mean of a number a pair, with its interval over texts.
+
+    A text stands in several pairs, so the pairs are not independent and an interval over them would be too narrow. Here
+    the texts are drawn again, and a pair counts as often as both of its texts came (Owen 2007's pigeonhole bootstrap).
+
+    Args:
+        values: (N,) from `ordered_right`, or the difference of two of these.
+        pairs: rows with columns chosen_id and rejected_id.
+
+    Returns:
+        comparison.Estimate, whose `items` are the pairs.
+    """
+    values = torch.as_tensor(values).double()
+    chosen, rejected = list(pairs["chosen_id"]), list(pairs["rejected_id"])
+    if not len(values) == len(chosen) >= 2:
+        raise ValueError(f"Expected a number for each of at least 2 pairs, got {len(values)} for {len(chosen)}.")
+    number = {text: place for place, text in enumerate(dict.fromkeys([*chosen, *rejected]))}
+    places = torch.tensor([[number[text] for text in side] for side in (chosen, rejected)])
+    weights = comparison.resampled_weights(len(number), True, torch.Generator().manual_seed(seed)).T
+
+    def total(of_pairs):  # Σ over pairs of w(chosen) · w(rejected) · number, for every resample
+        square = torch.sparse_coo_tensor(places, of_pairs, (len(number), len(number)))
+        return (weights * torch.sparse.mm(square, weights)).sum(dim=0)
+
+    means = total(values) / total(torch.ones_like(values))
+    low, high = means.quantile(torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)).tolist()
+    return comparison.Estimate(values.mean().item(), low, high, 1, len(values))
+
+
+def by_gap(right, pairs, edges=(0.0, 0.5, 1.0, 2.0, 4.0, 8.0)):
     """Accuracy for each range of the gap between the two means.
 
     Args:
         right: (N,) from `ordered_right`.
-        gaps: (N,) rating points, > 0.
+        pairs: rows with columns gap (rating points, > 0), chosen_id and rejected_id.
         edges: bounds of the ranges, rising; a gap equal to a bound belongs to the range below it.
 
     Returns:
-        A list of (low, high, comparison.Estimate) for the ranges with at least two pairs.
+        A list of (low, high, comparison.Estimate over texts) for the ranges with at least two pairs.
     """
-    gaps, found = torch.as_tensor(gaps), []
+    gaps, found = torch.as_tensor(pairs["gap"]), []
     for low, high in itertools.pairwise(edges):
         inside = (gaps > low) & (gaps <= high)
         if inside.sum() >= 2:
-            found.append((low, high, comparison.mean_interval(right[inside])))
+            rows = inside.nonzero().flatten().tolist()
+            part = {side: [pairs[side][row] for row in rows] for side in ("chosen_id", "rejected_id")}
+            found.append((low, high, over_texts(right[inside], part)))
     return found
 
 

@@ -1,6 +1,8 @@
 """The reward model: a scalar head on the last token of a text, taught by pairs of which people preferred one.
 
-    L = −E[log σ(r(prompt, chosen) − r(prompt, rejected))]        Bradley and Terry 1952; InstructGPT 2022, eq. 1
+    L = −E[log σ(r(prompt, better) − r(prompt, worse))]           Bradley and Terry 1952; InstructGPT 2022, eq. 1
+
+The batch says which of its texts make a pair: every text one pair, or all pairs of a list (`data.rated_texts`).
 
 Only differences are learned, so the scores' zero is arbitrary; `centre` puts it afterwards at the mean of some texts,
 as Stiennon et al. (2020) do with people's demonstrations.
@@ -13,12 +15,11 @@ import contextlib
 from dataclasses import dataclass
 
 import torch
-from datasets import concatenate_datasets
 from peft import PeftModel
 
 from course_utils import recipes
 from course_utils.adapters import switching
-from course_utils.data import preference
+from course_utils.data import preference, rated_texts
 from course_utils.data.answers import Turns
 from course_utils.models.base import load_base
 from course_utils.models.fast import fast_blocks
@@ -81,12 +82,14 @@ class PairLoss(torch.nn.Module):
 
     def count(self, batch):
         """How many pairs."""
-        return len(batch["input_ids"]) // 2
+        return len(batch["better"])
 
     def forward(self, batch):
-        """The loss of a batch as `data.preference.PairCollator` makes it, in nats a pair; both texts in one pass."""
+        """The loss of a batch as a PairCollator or ListCollator makes it, in nats a pair; each text is read once."""
         scores = self.reward_model(batch["input_ids"], batch["mask"])
-        return bradley_terry_loss(*scores.chunk(2))
+        if not self.count(batch):  # a small part of a list may hold no pair
+            return 0.0 * scores.sum()
+        return bradley_terry_loss(scores[batch["better"]], scores[batch["worse"]])
 
 
 @dataclass
@@ -112,15 +115,19 @@ class Scorer:
 
     @torch.no_grad()
     def score_tokens(self, rows):
-        """(B,) scores of whole texts given as lists of token ids; similar lengths are read together."""
-        model, scores = self.reward_model.model, torch.zeros(len(rows))
-        order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
+        """(B,) scores of whole texts given as lists of token ids; similar lengths read together, equal ones once."""
+        places = {}
+        for place, row in enumerate(rows):
+            places.setdefault(tuple(row), []).append(place)
+        rows, model = sorted(places, key=len), self.reward_model.model
+        scores = torch.zeros(sum(map(len, places.values())))
         with fast_blocks(model), self._own_adapter():
             for start in range(0, len(rows), self.batch_size):
-                part = order[start : start + self.batch_size]
-                batch = preference.padded([rows[row] for row in part], self.tokenizer.pad_token_id)
+                part = rows[start : start + self.batch_size]
+                batch = preference.padded(part, self.tokenizer.pad_token_id)
                 batch = {name: value.to(model.device) for name, value in batch.items()}
-                scores[part] = self.reward_model(**batch).cpu()
+                for row, score in zip(part, self.reward_model(**batch).tolist(), strict=True):
+                    scores[places[row]] = score
         return scores
 
     def _own_adapter(self):
@@ -147,35 +154,29 @@ class Scorer:
         return fingerprint(*parts, *model.head.state_dict().values(), model.centre, self.answer_tokens)
 
 
-def recipe_of(tier, *, seed=0, steps=None):
-    """The TrainingRecipe of notebook 08 on a tier, for LoRA; steps in place of the tier's own."""
+def recipe_of(tier, *, seed=0, steps=None, batch_size=None):
+    """The TrainingRecipe of notebook 08 on a tier, for LoRA; steps and batch_size in place of the tier's own."""
     size = recipes.of("08", tier)
     steps = steps or size.steps
     return TrainingRecipe(
-        steps=steps, batch_size=size.batch_size, learning_rate=size.learning_rate, max_length=MAX_LENGTH,
+        steps=steps, batch_size=batch_size or size.batch_size, learning_rate=size.learning_rate, max_length=MAX_LENGTH,
         warmup_steps=steps // 10, save_every=20, pool=4, seed=seed,
     )  # fmt: skip
 
 
-def training_pairs(size, *, seed=0):
-    """What the gold judge learns from: pairs of its own snippets, ordered by its half of each panel.
+def training_texts(size, *, seed=0):
+    """What the gold judge learns from: its own snippets, rated by its half of each panel.
 
     Args:
         size: a recipes.RewardModeling.
         seed: of the draw.
 
     Returns:
-        Dataset as `preference.human_pairs` gives it.
+        Dataset as `rated_texts.load` gives it.
     """
-    rows, part = preference.rated_rows("gold"), preference.PARTS["gold"]
-    subtle = round(size.pairs * size.same_sign)
-    counts = {True: subtle, None: size.pairs - subtle}
-    drawn = [
-        preference.human_pairs(rows, count, part=part, min_gap=size.min_gap, same_sign=kind, seed=seed)
-        for kind, count in counts.items()
-        if count
-    ]
-    return concatenate_datasets(drawn)
+    return rated_texts.load(
+        preference.rated_rows("gold"), size.steps * size.batch_size, part=preference.PARTS["gold"], seed=seed
+    )
 
 
 def job(tier, *, rows=None, recipe=None):
@@ -183,17 +184,24 @@ def job(tier, *, rows=None, recipe=None):
 
     Args:
         tier: one of runtime.TIERS.
-        rows: pairs with columns prompt, chosen, rejected; by default people's, on the gold judge's snippets.
+        rows: pairs with columns prompt, chosen, rejected, or rated texts with columns prompt, text, mean; by default
+            the gold judge's.
         recipe: a TrainingRecipe instead of the tier's; method "lora" or "full".
 
     Returns:
         An sft.Job, whose module's `reward_model` is what was trained.
     """
     recipe = recipe or recipe_of(tier)
-    rows = training_pairs(recipes.of("08", tier), seed=recipe.seed) if rows is None else rows
+    size = recipes.of("08", tier)
+    rows = training_texts(size, seed=recipe.seed) if rows is None else rows
     model, tokenizer = load_base(dtype=weights_dtype(recipe), trainable=recipe.method == "full")
-    encoded = preference.encode(rows, tokenizer, answer_tokens=ANSWER_TOKENS, max_length=recipe.max_length)
-    collate = preference.PairCollator(tokenizer.pad_token_id)
+    limits = {"answer_tokens": ANSWER_TOKENS, "max_length": recipe.max_length}
+    if "chosen" in rows[0]:
+        encoded = preference.encode(rows, tokenizer, **limits)
+        collate = preference.PairCollator(tokenizer.pad_token_id)
+    else:
+        encoded = rated_texts.encode(rows, tokenizer, **limits)
+        collate = rated_texts.ListCollator(tokenizer.pad_token_id, size.min_gap)
 
     def build():
         return PairLoss(RewardModel(sft.with_adapter(model, recipe, rank=RANK)))

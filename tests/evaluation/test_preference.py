@@ -6,7 +6,7 @@ import torch
 from datasets import Dataset
 
 from course_utils.data import lexicon
-from course_utils.evaluation import preference
+from course_utils.evaluation import comparison, preference
 
 
 def test_ties_count_half_for_everybody():
@@ -24,11 +24,46 @@ def test_scores_that_are_broken_are_refused():
 
 def test_accuracy_by_gap_puts_each_pair_into_one_range():
     right = torch.tensor([1.0, 0.0, 1.0, 1.0, 0.5, 1.0])
-    found = preference.by_gap(right, [0.2, 0.5, 0.6, 1.0, 3.0, 9.0])
+    pairs = {"gap": [0.2, 0.5, 0.6, 1.0, 3.0, 9.0], "chosen_id": list("abcdef"), "rejected_id": list("ghijkl")}
+    found = preference.by_gap(right, pairs)
     assert [(low, high, estimate.mean, estimate.items) for low, high, estimate in found] == [
         (0.0, 0.5, 0.5, 2),
         (0.5, 1.0, 1.0, 2),
     ]
+
+
+def crossed_pairs(texts, each, generator):
+    """Every text beside so many others, and a judge whose mistakes belong to the texts."""
+    skill = torch.rand(texts, generator=generator)
+    first = torch.arange(texts).repeat_interleave(each)
+    second = (first + torch.randint(1, texts, first.shape, generator=generator)) % texts
+    right = (skill[first] + skill[second] > 1).double()
+    return right, {"chosen_id": first.tolist(), "rejected_id": second.tolist()}
+
+
+def test_an_interval_over_texts_is_wider_where_texts_come_again_and_alike_where_they_do_not():
+    generator = torch.Generator().manual_seed(0)
+    right, pairs = crossed_pairs(100, 10, generator)
+    wide, narrow = preference.over_texts(right, pairs), comparison.mean_interval(right)
+    assert wide.mean == narrow.mean and wide.items == narrow.items == 1000
+    assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
+    once = {"chosen_id": [f"c{n}" for n in range(400)], "rejected_id": [f"r{n}" for n in range(400)]}
+    wide, narrow = preference.over_texts(right[:400], once), comparison.mean_interval(right[:400])
+    assert wide.high - wide.low < 2 * (narrow.high - narrow.low)
+
+
+def test_an_interval_over_texts_holds_the_truth_about_as_often_as_it_says():
+    held = 0
+    for seed in range(60):
+        right, pairs = crossed_pairs(80, 8, torch.Generator().manual_seed(seed))
+        estimate = preference.over_texts(right, pairs)
+        held += estimate.low <= 0.5 <= estimate.high
+    assert held >= 54
+
+
+def test_a_number_for_each_pair_is_needed():
+    with pytest.raises(ValueError, match="got 3 for 2"):
+        preference.over_texts([1, 0, 1], {"chosen_id": ["a", "b"], "rejected_id": ["c", "d"]})
 
 
 def test_a_calibrated_model_is_right_as_often_as_it_says():

@@ -124,11 +124,44 @@ def test_every_tier_has_a_recipe_that_learns_from_each_pair_once(tier):
     assert reward.for_method is sft.for_method and preference.PARTS["gold"] == 0
 
 
-def test_training_pairs_are_of_the_asked_kinds():
-    size = replace(recipes.of("08", "cpu"), steps=4, batch_size=10, min_gap=0.5, same_sign=0.75)
-    pairs = reward.training_pairs(size, seed=1)
-    assert len(pairs) == 40 and min(pairs["gap"]) > 0.5
-    assert all(pairs["same_sign"][:30]) and not all(pairs["same_sign"][30:])
-    assert pairs["chosen"] != reward.training_pairs(size, seed=2)["chosen"]
-    plain = reward.training_pairs(replace(size, same_sign=0.0), seed=1)
-    assert len(plain) == 40 and 10 < sum(plain["same_sign"]) < 30
+def test_training_texts_come_once_and_by_the_seed():
+    size = replace(recipes.of("08", "cpu"), steps=4, batch_size=10)
+    texts = reward.training_texts(size, seed=1)
+    assert len(set(texts["id"])) == 40 and set(texts["prompt"]) == {preference.PROMPT}
+    assert texts["id"] != reward.training_texts(size, seed=2)["id"]
+
+
+def test_lists_are_learned_from_as_all_their_pairs(tiny_folder, monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_MODEL", str(tiny_folder))
+    monkeypatch.setattr(reward, "weights_dtype", lambda recipe: torch.float32)
+    texts = [{"prompt": "the film?", "text": text, "mean": 1.0} for text in GOOD]
+    texts += [{"prompt": "the film?", "text": text, "mean": -1.0} for text in BAD]
+    job = reward.job("cpu", rows=texts, recipe=replace(RECIPE, batch_size=8))
+    module = random_head(stages.seeded(job.build, 0)).eval()
+    batch = job.collate(job.rows)
+    assert module.count(batch) == len(PAIRS) == 16
+    chosen, rejected = reward.Scorer(module.reward_model, job.tokenizer).pairs(reward.job("cpu", rows=PAIRS).rows)
+    torch.testing.assert_close(module(batch), -torch.nn.functional.logsigmoid(chosen - rejected).mean())
+    module = stages.seeded(job.build, 0)
+    result = train(module, job.rows, job.collate, job.recipe, tmp_path, progress=False)
+    assert result.losses[0] == pytest.approx(math.log(2)) and result.losses[-1] < 0.1
+
+
+def test_a_part_of_a_list_without_a_pair_teaches_nothing_and_breaks_nothing(job):
+    module = random_head(stages.seeded(job.build, 0))
+    batch = job.collate(job.rows[:1])
+    none = torch.zeros(0, dtype=torch.int64)
+    loss = module(batch | {"better": none, "worse": none})
+    loss.backward()
+    assert loss.item() == 0 and not any(w.grad.any() for w in module.parameters() if w.grad is not None)
+
+
+def test_equal_texts_are_read_once(job, monkeypatch):
+    module = random_head(stages.seeded(job.build, 0)).eval()
+    scorer, read = reward.Scorer(module.reward_model, job.tokenizer), []
+    forward = module.reward_model.forward
+    monkeypatch.setattr(
+        module.reward_model, "forward", lambda input_ids, mask: read.append(len(mask)) or forward(input_ids, mask)
+    )
+    scores = scorer(["the film?"] * 5, ["good", "bad", "good", "fine", "good"])
+    assert read == [3] and scores[0] == scores[2] == scores[4] != scores[1]
