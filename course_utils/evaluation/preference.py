@@ -50,11 +50,11 @@ def over_texts(values, pairs, *, level=0.95, seed=0):
         raise ValueError(f"Expected a number for each of at least 2 pairs, got {len(values)} for {len(chosen)}.")
     number = {text: place for place, text in enumerate(dict.fromkeys([*chosen, *rejected]))}
     places = torch.tensor([[number[text] for text in side] for side in (chosen, rejected)])
-    weights = comparison.resampled_weights(len(number), True, torch.Generator().manual_seed(seed)).T
+    weights = comparison.resampled_weights(len(number), True, torch.Generator().manual_seed(seed)).float()
 
     def total(of_pairs):  # Σ over pairs of w(chosen) · w(rejected) · number, for every resample
-        square = torch.sparse_coo_tensor(places, of_pairs, (len(number), len(number)))
-        return (weights * torch.sparse.mm(square, weights)).sum(dim=0)
+        square = torch.zeros(len(number), len(number)).index_put_(tuple(places), of_pairs.float(), accumulate=True)
+        return ((weights @ square) * weights).sum(dim=1).double()
 
     means = total(values) / total(torch.ones_like(values))
     low, high = means.quantile(torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)).tolist()
