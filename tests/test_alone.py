@@ -142,6 +142,14 @@ instructions.encode_dialogue = lambda messages, tokenizer: ([m["content"] for m 
 asked, said, shown = widgets.mask_viewer(SimpleNamespace(decode=lambda tokens: tokens[0]), "why", "so").children
 said.value = "never mind"
 print("MASK", "why" in shown.value and "never mind" in shown.value)
+from course_utils.reporting import rating
+pairs = [{"chosen": f"good {n}", "rejected": f"bad {n}", "chosen_id": f"c{n}", "rejected_id": f"r{n}"} for n in (0, 1)]
+mine = rating.Rating(pairs)
+mine.choices.clear()
+shown, buttons = widgets.pair_rater(mine).children
+first = "good 0" in shown.value
+buttons.children[0].click(), buttons.children[1].click()
+print("RATER", first, mine.choices == {0: "A", 1: "B"}, "Done:" in shown.value)
 """
 
 
@@ -151,10 +159,13 @@ def test_every_widget_works_beside_colabs_widgets(alone):
     assert "EXPLORER True True" in printed, printed
     assert "EDITOR True True 7.7.1" in printed, printed
     assert "MASK True" in printed, printed
+    assert "RATER True True True" in printed, printed
     public = {
         name for name, thing in vars(widgets).items() if callable(thing) and "ipywidgets" in thing.__code__.co_names
     }
-    assert public == {"next_token_explorer", "example_editor", "mask_viewer"}, "a new widget belongs into MOVE"
+    assert public == {"next_token_explorer", "example_editor", "mask_viewer", "pair_rater"}, (
+        "a new widget belongs into MOVE"
+    )
 
 
 def little_tqdm(folder):
