@@ -104,6 +104,41 @@ class RewardModeling(Recipe):
         return self.steps * self.batch_size
 
 
+@dataclass(frozen=True)
+class PPO(Recipe):
+    """09 PPO and RLHF: how long the policy learns from a proxy made of few pairs, and on how much it is judged."""
+
+    steps: int  # rollouts, each with its updates
+    batch_size: int  # answers a rollout
+    learning_rate: float  # of LoRA
+    answer_tokens: int  # an answer is cut off after so many
+    epochs: int  # passes over each rollout
+    kl_coef: float  # what a nat of KL costs, in units of reward
+    proxy_pairs: int  # human-ordered pairs that the proxy learns from
+    proxy_steps: int
+    proxy_batch: int  # pairs
+    proxy_rate: float  # learning rate of the proxy
+    test_openings: int  # held-out openings
+    samples_each: int  # paired answers to each of them
+    own_steps: int  # of the run on the reader's own reward
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.proxy_pairs > 256:
+            raise ValueError(
+                f"The proxy has at most 256 pairs, got {self.proxy_pairs}: with more there is less to exploit."
+            )
+        if self.samples < 256:
+            raise ValueError(
+                f"The claim needs at least 256 paired samples, got {self.test_openings} openings × {self.samples_each}."
+            )
+
+    @property
+    def samples(self):
+        """How many pairs of answers the judge compares."""
+        return self.test_openings * self.samples_each
+
+
 _SHOTS = (0, 1, 2, 4, 8, 16)
 _FLIPPED = (0.0, 0.25, 0.5, 0.75, 1.0)
 _WRITTEN = (0, 1, 2, 8)
@@ -132,6 +167,12 @@ _ROWS = {
         "gpu-16gb": RewardModeling(3, 5, False, 85, 64, 1e-3, 0.3, 6400, 200, 24, 400),
         "gpu-24gb": RewardModeling(3, 6, False, 85, 64, 1e-3, 0.3, 6400, 200, 24, 400),
         "gpu-80gb": RewardModeling(3, 6, False, 85, 64, 1e-3, 0.3, 6400, 200, 24, 400),
+    },
+    "09": {
+        "cpu": PPO(6, 4, False, 40, 16, 3e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 32, 8, 6),
+        "gpu-16gb": PPO(6, 6, False, 80, 32, 3e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 64, 8, 20),
+        "gpu-24gb": PPO(6, 8, False, 80, 64, 3e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 64, 16, 20),
+        "gpu-80gb": PPO(6, 8, False, 80, 64, 3e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 64, 16, 20),
     },
 }
 

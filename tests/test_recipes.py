@@ -77,3 +77,21 @@ def test_a_claim_of_preference_on_too_little_is_refused():
 def test_every_text_is_learned_from_once(tier):
     row = recipes.of("08", tier)
     assert row.texts == row.steps * row.batch_size <= 5533 and row.break_steps < row.steps
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"samples_each": 7}, "at least 256 paired samples, got 32 openings × 7"),
+        ({"proxy_pairs": 257}, "at most 256 pairs, got 257"),
+    ],
+)
+def test_a_claim_about_a_policy_on_too_little_or_from_too_much_is_refused(wrong, said):
+    with pytest.raises(ValueError, match=said):
+        dataclasses.replace(recipes.of("09", "cpu"), **wrong)
+
+
+@pytest.mark.parametrize("tier", recipes.TIERS)
+def test_every_pair_of_the_proxy_is_learned_from(tier):
+    row = recipes.of("09", tier)
+    assert row.proxy_steps * row.proxy_batch >= row.proxy_pairs and row.own_steps < row.steps

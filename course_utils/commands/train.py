@@ -14,7 +14,11 @@ from pathlib import Path
 from course_utils import runtime
 
 # stage → the module whose job(tier, recipe=…) builds it
-STAGES = {"sft": "course_utils.training.sft", "reward": "course_utils.training.reward"}
+STAGES = {
+    "sft": "course_utils.training.sft",
+    "reward": "course_utils.training.reward",
+    "ppo": "course_utils.training.rlhf",
+}
 
 
 def main(argv=None):
@@ -67,7 +71,7 @@ def _refuse_a_second_run(output, resume):
 
 
 def _train(options, run, output):
-    from course_utils.training import loop, stages
+    from course_utils.training import stages
 
     stage = importlib.import_module(STAGES[options.stage])
     recipe = stage.recipe_of(run.tier, seed=run.seed)
@@ -78,7 +82,7 @@ def _train(options, run, output):
     recipe = replace(recipe, **{name: value for name, value in chosen.items() if value is not None})
     job = stage.job(run.tier, recipe=recipe)
     module = stages.seeded(job.build, recipe.seed)
-    return loop.train(
+    return job.trainer(
         module, job.rows, job.collate, recipe, output, run=stage.precision(recipe, run), go_on=options.resume
     )
 

@@ -13,6 +13,7 @@ from course_utils import recipes, runtime
 from course_utils.data import instructions
 from course_utils.models.base import load_base
 from course_utils.models.packing import use_row_attention
+from course_utils.training.loop import train
 from course_utils.training.next_token import NextTokenLoss
 from course_utils.training.recipe import TrainingRecipe
 
@@ -30,6 +31,7 @@ class Job:
     rows: list  # encoded rows
     collate: instructions.TokenCollator
     tokenizer: object
+    trainer: object = train  # what trains it, with the arguments of `loop.train`
 
 
 def job(tier, *, rows=None, recipe=None):

@@ -1,0 +1,125 @@
+"""The checkers accept the solutions that the notebook folds away, and no plausible slip."""
+
+import math
+
+import pytest
+import torch
+
+from course_utils.checks import ppo_rlhf as check
+from course_utils.training import rollout
+from course_utils.training.advantages import gae as package_gae
+
+
+def gae(rewards, values, lam):
+    advantages, advantage, following = [], 0.0, 0.0
+    for reward, value in zip(reversed(rewards), reversed(values), strict=True):
+        advantage = reward + following - value + lam * advantage
+        following = value
+        advantages.insert(0, advantage)
+    return advantages
+
+
+def clipped(ratio, advantage, clip):
+    return min(ratio * advantage, min(max(ratio, 1 - clip), 1 + clip) * advantage)
+
+
+def token_rewards(logprobs, reference_logprobs, score, kl_coef):
+    rewards = [-kl_coef * (a - b) for a, b in zip(logprobs, reference_logprobs, strict=True)]
+    rewards[-1] += score
+    return rewards
+
+
+def length(prompts, texts):
+    return [len(text.split()) for text in texts]
+
+
+def test_the_advantages_pass(capsys):
+    assert check.check_gae(gae) and capsys.readouterr().out.startswith("✓ right: the score at the end")
+
+
+def test_the_packages_own_advantages_pass():
+    def own(rewards, values, lam):
+        rows = torch.tensor([rewards], dtype=torch.float64), torch.tensor([values], dtype=torch.float64)
+        return package_gae(*rows, torch.ones(1, len(values)).bool(), lam=lam)[0][0]
+
+    assert check.check_gae(own)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda rewards, values, lam: ..., "returns nothing yet"),
+        (lambda rewards, values, lam: gae(rewards, values, 0), "Those are the δ alone"),
+        (lambda r, v, lam: [a + b for a, b in zip(gae(r, v, lam), v, strict=True)], "Those are the returns"),
+        (lambda r, v, lam: check._gae(r, v, lam, last=v[-1]), "the next value there is 0"),
+        (lambda rewards, values, lam: rewards, "Go backwards"),
+    ],
+)
+def test_slips_of_the_advantages_are_named(wrong, said, capsys):
+    assert not check.check_gae(wrong)
+    assert said in capsys.readouterr().out
+
+
+def test_the_clipped_objective_passes():
+    assert check.check_clipped(clipped)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda ratio, advantage, clip: ..., "returns nothing yet"),
+        (lambda ratio, advantage, clip: -clipped(ratio, advantage, clip), "That is the loss"),
+        (lambda ratio, advantage, clip: ratio * advantage, "Nothing is clipped"),
+        (lambda ratio, advantage, clip: min(max(ratio, 1 - clip), 1 + clip) * advantage, "Clipped always"),
+        (
+            lambda ratio, advantage, clip: max(ratio * advantage, min(max(ratio, 1 - clip), 1 + clip) * advantage),
+            "the pessimist",
+        ),
+        (lambda ratio, advantage, clip: 0.0, "Take the smaller"),
+    ],
+)
+def test_slips_of_the_clip_are_named(wrong, said, capsys):
+    assert not check.check_clipped(wrong)
+    assert said in capsys.readouterr().out
+
+
+def test_the_reward_of_each_token_passes():
+    assert check.check_token_rewards(token_rewards)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda p, q, score, beta: ..., "returns nothing yet"),
+        (lambda p, q, score, beta: token_rewards(p, q, score, -beta), "The sign of the KL is turned"),
+        (lambda p, q, score, beta: [score - beta * (a - b) for a, b in zip(p, q, strict=True)], "pays for length"),
+        (lambda p, q, score, beta: token_rewards(p, q, 0.0, beta), "The score is missing"),
+        (lambda p, q, score, beta: [0.0 for _ in p], "Each token pays"),
+    ],
+)
+def test_slips_of_the_rewards_are_named(wrong, said, capsys):
+    assert not check.check_token_rewards(wrong)
+    assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("reward", [length, lambda prompts, texts: torch.tensor([float(len(t)) for t in texts])])
+def test_a_reward_that_tells_texts_apart_passes(reward):
+    assert check.check_reward(reward)
+    assert rollout.judge(reward, [check.PROMPT] * 2, ["a", "a b"]).tolist() in ([1, 2], [1, 3])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda prompts, texts: ..., "returns nothing yet"),
+        (lambda prompts, texts: sum(map(len, texts)), "expected one number for each of 6 texts"),
+        (lambda prompts, texts: [1.0], "Was the mean taken?"),
+        (lambda prompts, texts: [1.0 for _ in texts], "every advantage is 0"),
+        (lambda prompts, texts: [len(t) / len(t.split()) for t in texts], "raised ZeroDivisionError"),
+        (lambda prompts, texts: [math.log(len(t)) if t else -math.inf for t in texts], "'' is not finite"),
+        (lambda prompts, texts: range(len(texts)), "in another order"),
+    ],
+)
+def test_a_reward_that_cannot_teach_is_refused(wrong, said, capsys):
+    assert not check.check_reward(wrong)
+    assert said in capsys.readouterr().out
