@@ -1,4 +1,4 @@
-"""What a policy has learned, by judges that did not teach it: answers to held-out openings, paired with its reference's.
+"""What a policy has learned, by judges that did not teach it: its answers, paired with those of its reference.
 
 Shapes: P openings, K samples of each; sample k of a policy and of its reference are drawn with the same random numbers.
 """
