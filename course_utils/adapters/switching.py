@@ -8,9 +8,17 @@ policy starts as its copy.
 
 import contextlib
 import dataclasses
+import warnings
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+
+
+def wrap(model, config, name="default"):
+    """peft's `get_peft_model`, without a warning about what peft itself asks of transformers."""
+    with warnings.catch_warnings():  # for a property by its old name
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        return get_peft_model(model, config, adapter_name=name)
 
 
 @contextlib.contextmanager
@@ -55,7 +63,7 @@ def add(model, name, *, weights=None, rank=16, seed=0):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if not isinstance(model, PeftModel):
-            model = get_peft_model(model, config, adapter_name=name)
+            model = wrap(model, config, name)
         elif name in model.peft_config:
             raise ValueError(f"There is an adapter {name!r} already. Choose another name.")
         else:

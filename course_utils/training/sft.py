@@ -4,12 +4,12 @@ Deviation from common practice: the loss of a step is the mean over all answer t
 cut, and rows that would be truncated are left out, since a cut answer teaches not to stop.
 """
 
-import warnings
 from dataclasses import dataclass, replace
 
 import torch
 
 from course_utils import recipes, runtime
+from course_utils.adapters import switching
 from course_utils.data import instructions
 from course_utils.models.base import load_base
 from course_utils.models.packing import use_row_attention
@@ -88,11 +88,9 @@ def with_adapter(model, recipe, *, rank=RANK):
     use_row_attention(model)
     if recipe.method == "full":
         return model
-    from peft import LoraConfig, get_peft_model
+    from peft import LoraConfig
 
-    with warnings.catch_warnings():  # peft asks transformers for a property by its old name
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-        return get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"))
+    return switching.wrap(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"))
 
 
 def for_method(recipe, method):
