@@ -120,7 +120,10 @@ class PPO(Recipe):
     proxy_rate: float  # learning rate of the proxy
     test_openings: int  # held-out openings
     samples_each: int  # paired answers to each of them
-    own_steps: int  # of the run on the reader's own reward
+    own_steps: int  # of the run on the reader's own reward, and of the one that goes wrong on purpose
+    own_rate: float  # its learning rate
+    kl_samples: int  # of the answers to each opening the KL is read
+    break_kl: float  # nats an answer at which the run that goes wrong stops itself
 
     def __post_init__(self):
         super().__post_init__()
@@ -169,10 +172,10 @@ _ROWS = {
         "gpu-80gb": RewardModeling(3, 6, False, 85, 64, 1e-3, 0.3, 6400, 200, 24, 400),
     },
     "09": {
-        "cpu": PPO(6, 4, False, 40, 16, 3e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 32, 8, 6),
-        "gpu-16gb": PPO(6, 6, False, 80, 32, 3e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 64, 8, 20),
-        "gpu-24gb": PPO(6, 8, False, 80, 64, 3e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 64, 16, 20),
-        "gpu-80gb": PPO(6, 8, False, 80, 64, 3e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 64, 16, 20),
+        "cpu": PPO(6, 4.1, True, 14, 16, 1e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 32, 8, 5, 5e-4, 2, 40),
+        "gpu-16gb": PPO(6, 6, False, 40, 32, 1e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 64, 8, 10, 5e-4, 4, 40),
+        "gpu-24gb": PPO(6, 8, False, 40, 64, 1e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 64, 16, 10, 5e-4, 4, 40),
+        "gpu-80gb": PPO(6, 8, False, 40, 64, 1e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 64, 16, 10, 5e-4, 4, 40),
     },
 }
 

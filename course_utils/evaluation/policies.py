@@ -13,6 +13,7 @@ from course_utils.evaluation import comparison, preference
 from course_utils.models import sampling
 from course_utils.models.fast import fast_blocks
 from course_utils.training import objectives, rollout
+from course_utils.training.actor import POLICY, REFERENCE
 
 GROUP = 64  # answers in memory at once
 JUDGES = ("proxy", "gold", "lexicon")
@@ -20,7 +21,7 @@ JUDGES = ("proxy", "gold", "lexicon")
 
 @dataclass(frozen=True)
 class Written:
-    """The answers of one policy, judged. Every tensor is (P, K)."""
+    """The answers of one policy, judged. Every tensor is (P, K); `kl` may be of fewer samples."""
 
     proxy: torch.Tensor  # what the policy was paid by, in logits of preference
     gold: torch.Tensor  # what it is judged by, in logits of preference
@@ -47,7 +48,7 @@ class Written:
         return {name: value.tolist() for name, value in vars(self).items() if name != "texts"}
 
 
-def judge_policy(pieces, adapter, prompts, *, samples_each, answer_tokens, seed=0):
+def judge_policy(pieces, adapter, prompts, *, samples_each, answer_tokens, kl_samples=None, seed=0):
     """Sample answers from one adapter of the backbone and judge them.
 
     Args:
@@ -56,26 +57,30 @@ def judge_policy(pieces, adapter, prompts, *, samples_each, answer_tokens, seed=
         prompts: P encoded openings.
         samples_each: K.
         answer_tokens: an answer is cut off after so many.
+        kl_samples: of so many samples of each opening the KL is read, which costs as much as the rest; None for all.
         seed: of the random numbers; give the same one for two policies that are to be paired.
 
     Returns:
         Written.
     """
     asked = [row for row in prompts for _ in range(samples_each)]
+    read = [row % samples_each < (kl_samples or samples_each) for row in range(len(asked))]
     parts = []
     for start in range(0, len(asked), GROUP):
-        parts += _judged(pieces, adapter, asked[start : start + GROUP], answer_tokens, seed * 1_000_003 + start)
+        group = slice(start, start + GROUP)
+        parts += _judged(pieces, adapter, asked[group], read[group], answer_tokens, seed * 1_000_003 + start)
     columns = dict(zip(("kl", "length", "ended", "text"), zip(*parts, strict=True), strict=True))
     texts, given = list(columns.pop("text")), [row["prompt"] for row in asked]
     columns |= {"proxy": pieces.proxy(given, texts), "gold": pieces.gold(given, texts)}
     columns["lexicon"] = lexicon.reward(given, texts)
     shaped = {name: torch.as_tensor(values).float().view(-1, samples_each) for name, values in columns.items()}
+    shaped["kl"] = shaped["kl"][:, :kl_samples]
     rows = tuple(tuple(texts[row : row + samples_each]) for row in range(0, len(texts), samples_each))
     return Written(**shaped, texts=rows)
 
 
-def _judged(pieces, adapter, asked, answer_tokens, seed):
-    """(kl, length, ended, text) of one answer to each prompt."""
+def _judged(pieces, adapter, asked, read, answer_tokens, seed):
+    """(kl, length, ended, text) of one answer to each prompt; kl is 0 where `read` is False."""
     model, turns = pieces.actor.model, pieces.turns
     prompts = [list(row["prompt_ids"]) for row in asked]
     with switching.using(model, adapter), fast_blocks(model):
@@ -86,7 +91,9 @@ def _judged(pieces, adapter, asked, answer_tokens, seed):
     openings = [row["prompt_ids"][len(row["prompt_ids"]) - row["opening_length"] :] for row in asked]
     texts = [turns.text([*before, *sample.tokens]) for before, sample in zip(openings, samples, strict=True)]
     answers = rollout.assemble(prompts, samples, torch.zeros(len(samples)), texts)
-    kl = torch.cat([_kl(pieces.actor, adapter, answers, part) for part in torch.arange(len(samples)).split(16)])
+    kl, rows = torch.zeros(len(samples)), torch.tensor(read).nonzero().flatten()
+    for part in rows.split(16) if adapter != REFERENCE else ():
+        kl[part] = _kl(pieces.actor, adapter, answers, part)
     lengths = answers.answer_mask.sum(dim=1)
     return list(zip(kl.tolist(), lengths.tolist(), answers.ended.tolist(), texts, strict=True))
 
@@ -100,6 +107,31 @@ def _kl(actor, adapter, answers, rows):
             logprobs, _ = actor.read(batch)
         reference = actor.reference_logprobs(batch)
     return torch.where(batch["answer_mask"], objectives.kl_k1(logprobs, reference), 0.0).sum(dim=1).cpu()
+
+
+def watch(pieces, prompts, *, answer_tokens):
+    """What `Pieces.train` calls on the way: module -> mean KL, proxy and gold score of one answer to each prompt."""
+
+    def look(module):
+        found = judge_policy(pieces, POLICY, prompts, samples_each=1, answer_tokens=answer_tokens)
+        return {name: getattr(found, name).mean() for name in ("kl", "proxy", "gold")}
+
+    return look
+
+
+def blind_pairs(policy, reference, *, count):
+    """Pairs of answers to one opening for `rating.Rating`, of which the policy's is called "chosen".
+
+    Args:
+        policy, reference: Written for the same openings.
+        count: at most so many, one of each opening; equal answers are left out.
+    """
+    firsts = [(ours[0], theirs[0]) for ours, theirs in zip(policy.texts, reference.texts, strict=True)]
+    return [
+        {"chosen": ours, "rejected": theirs, "chosen_id": f"policy: {ours}", "rejected_id": f"reference: {theirs}"}
+        for ours, theirs in firsts
+        if ours != theirs
+    ][:count]
 
 
 def best_of_curve(reference, counts=(1, 2, 4, 8, 16)):

@@ -112,13 +112,14 @@ def mask_html(tokenizer, ids, mask):
     return f"<div style='max-width:720px'>{''.join(spans)}</div>"
 
 
-def pair_rater(rating):
+def pair_rater(rating, *, told="{right} of {all} as the panel chose"):
     """Two texts and a button for each, pair after pair; what was chosen lasts.
 
     Its plain twin is `rating.Rating.choose`.
 
     Args:
         rating: a rating.Rating.
+        told: what is said after the last pair.
     """
     shown = ipywidgets.HTML()
     buttons = [ipywidgets.Button(description=f"{side} is better") for side in ("A", "B")]
@@ -127,8 +128,8 @@ def pair_rater(rating):
         if rating.open:
             shown.value = pair_html(*rating.sides(rating.open[0]), left=len(rating.open))
         else:
-            agreed = int(rating.right.sum())
-            shown.value = f"<p style='font-size:16px'>Done: {agreed} of {len(rating.pairs)} as the panel chose.</p>"
+            found = told.format(right=int(rating.right.sum()), all=len(rating.pairs))
+            shown.value = f"<p style='font-size:16px'>Done: {found}.</p>"
 
     def choose(side):
         if rating.open:

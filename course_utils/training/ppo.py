@@ -176,7 +176,7 @@ class Trainer(loop.Trainer):
 
     def kl_coefficient(self):
         """β of the coming step: the recipe's, or moved from the last step's towards the target."""
-        recipe, last = self.recipe, self.monitor.last
+        recipe, last = self.recipe, self.monitor and self.monitor.last
         if recipe.kl_target is None or last is None:
             return recipe.kl_coef
         return adapted(last["kl_coef"], last["kl"], recipe.kl_target)

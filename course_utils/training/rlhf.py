@@ -58,7 +58,7 @@ class Pieces:
             switching.add(model, name, weights=weights)
         return name
 
-    def train(self, name, prompts, recipe, *, paid_by=None, run=None, progress=True):
+    def train(self, name, prompts, recipe, *, paid_by=None, watch=None, run=None, progress=True):
         """A PPO stage against the proxy, or a reward function of one's own: trained now, or read back.
 
         Args:
@@ -66,15 +66,30 @@ class Pieces:
             prompts: encoded openings, from `prompts_of`.
             recipe: a PPORecipe.
             paid_by: (prompts, texts) -> numbers; the proxy by default.
+            watch: module -> {name: number}, called every `recipe.evaluate_every` steps; such as `policies.watch(…)`.
 
         Returns:
             A stages.Stage; the policy of `actor` is the trained one.
         """
         paid_by = paid_by or self.proxy
         return stages.run_stage(
-            name, lambda: self.begin(recipe), prompts, PromptRows(), recipe, run=run, progress=progress,
-            also=(ppo.reward_identity(paid_by),), trainer=self.trainer(paid_by),
+            name, lambda: self.begin(recipe), prompts, PromptRows(), recipe, evaluate=watch, run=run,
+            progress=progress, also=(ppo.reward_identity(paid_by),), trainer=self.trainer(paid_by),
         )  # fmt: skip
+
+    def roll_out(self, module, prompts, recipe):
+        """The first step's answers of a policy, judged by the proxy and not learned from.
+
+        Args:
+            module: a PPOLoss, from `begin` or a trained stage.
+
+        Returns:
+            A rollout.Trajectory.
+        """
+        run = runtime.current()
+        made = ppo.Trainer(module, prompts, self.proxy, recipe, run.runs, run, None, print, self.turns)
+        with module.while_training():
+            return made.roll_out(1)
 
     def trainer(self, paid_by):
         """`ppo.train` with the arguments of `loop.train`."""
@@ -85,13 +100,18 @@ class Pieces:
         return train
 
 
+def tokens_of(trajectory, row):
+    """The token ids that were sampled in one row of a rollout.Trajectory."""
+    return trajectory.answers.input_ids[row][trajectory.answers.completion_mask[row]].tolist()
+
+
 def recipe_of(tier, *, seed=0, steps=None):
     """The PPORecipe of notebook 09 on a tier; steps in place of the tier's own."""
     size = recipes.of("09", tier)
     return PPORecipe(
         steps=steps or size.steps, batch_size=size.batch_size, learning_rate=size.learning_rate, max_length=MAX_LENGTH,
         answer_tokens=size.answer_tokens, epochs=size.epochs, kl_coef=size.kl_coef, schedule="constant",
-        save_every=10, seed=seed,
+        save_every=10, evaluate_every=size.steps // 3, seed=seed,
     )  # fmt: skip
 
 

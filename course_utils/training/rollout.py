@@ -58,6 +58,10 @@ class Trajectory:
         names = ("logprobs", "values", "advantages", "returns")
         return self.answers.batch(row) | {name: getattr(self, name)[row] for name in names}
 
+    def batch(self):
+        """All rows as an update takes them, as a dictionary of tensors."""
+        return self[slice(None)]
+
 
 def assemble(prompts, samples, scores, texts):
     """Prompts and what was written behind them, as tensors.

@@ -66,3 +66,26 @@ def test_best_of_n_starts_at_nothing_and_stops_at_the_samples():
     assert [n for n, *_ in lines] == [1, 2, 4]
     assert lines[0] == (1, 0, 0, 0) and lines[-1][1] == preference.best_of_kl(4)
     assert lines[-1][2] == pytest.approx(1.5) and lines[-1][3] == pytest.approx(-1.5)
+
+
+def test_the_kl_is_read_of_some_answers_only(judged, pieces):
+    for name, weight in pieces.actor.model.named_parameters():
+        if ".policy." in name and "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.3, generator=torch.Generator().manual_seed(0))
+    some, every = judged("policy", kl_samples=1), judged("policy")
+    assert some.kl.shape == (4, 1) and some.gold.shape == (4, 4) and some.texts == every.texts
+    assert torch.allclose(some.kl[:, 0], every.kl[:, 0], atol=0.1)
+
+
+def test_a_look_on_the_way_has_one_answer_to_each_opening(pieces, judged):
+    prompts = rlhf.prompts_of(pieces.tokenizer, "test")
+    seen = policies.watch(pieces, prompts, answer_tokens=5)(None)
+    assert sorted(seen) == ["gold", "kl", "proxy"] and seen["kl"] == 0
+    assert seen["gold"].item() == pytest.approx(judged("policy", samples_each=1).gold.mean().item())
+
+
+def test_a_blind_pair_calls_the_policys_answer_chosen():
+    ours, theirs = matrices(texts=(("a", "b"), ("c", "d"))), matrices(texts=(("x", "b"), ("c", "y")))
+    assert policies.blind_pairs(ours, theirs, count=12) == [
+        {"chosen": "a", "rejected": "x", "chosen_id": "policy: a", "rejected_id": "reference: x"}
+    ]  # the second opening's first answers are equal

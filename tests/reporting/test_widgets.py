@@ -181,3 +181,11 @@ def test_pairs_are_rated_one_after_another_and_the_result_is_told_at_the_end():
     assert f"Done: {int(mine.right.sum())} of 3 as the panel chose" in shown.value
     buttons[0].click()
     assert mine.choices == dict.fromkeys(range(3), "B")
+
+
+def test_the_last_word_may_be_another():
+    mine = rating.Rating(PAIRS)
+    for number in range(3):
+        mine.choose(number, "A")
+    shown, _ = _parts(widgets.pair_rater(mine, told="{right} of {all} for ours"))
+    assert f"Done: {int(mine.right.sum())} of 3 for ours." in shown.value

@@ -1,5 +1,7 @@
 """All parts stand on one backbone, each is what its stage trained, and a policy begins as its reference."""
 
+from dataclasses import replace
+
 import pytest
 import small_rlhf
 import torch
@@ -71,6 +73,31 @@ def test_a_policy_learns_is_kept_and_begins_again_as_its_reference(pieces):
     assert all(same(weights(pieces, name), frozen[name]) for name in frozen)
     pieces.keep("ppo")
     assert same(weights(pieces, "ppo"), frozen["sft"])
+
+
+def test_a_rollout_shows_the_first_step_and_learns_nothing(pieces):
+    recipe, prompts = rlhf.recipe_of("cpu"), rlhf.prompts_of(pieces.tokenizer)
+    module = pieces.begin(recipe)
+    before = weights(pieces, "policy")
+    seen = pieces.roll_out(module, prompts, recipe)
+    assert len(seen) == recipe.batch_size and same(weights(pieces, "policy"), before)
+    assert torch.equal(seen.logprobs, seen.reference_logprobs)
+    tokens = rlhf.tokens_of(seen, 0)
+    assert len(tokens) == int(seen.answers.answer_mask[0].sum()) and pieces.turns.text(tokens) in seen.answers.texts[0]
+    with module.while_training():
+        module(seen.batch())
+    assert module.noted[-1][1]["ratio"] == 1 and module.noted[-1][0] == int(seen.answers.answer_mask.sum())
+    trained = pieces.train("ppo", prompts, recipe, progress=False)
+    assert trained.result.metrics[0]["reward"] == pytest.approx(seen.answers.scores.mean().item(), abs=1e-4)
+
+
+def test_a_run_is_watched_on_the_way(pieces):
+    recipe, calls = replace(rlhf.recipe_of("cpu"), evaluate_every=1), []
+    prompts = rlhf.prompts_of(pieces.tokenizer)
+    stage = pieces.train(
+        "ppo", prompts, recipe, watch=lambda module: calls.append(1) or {"gold": len(calls)}, progress=False
+    )
+    assert [line["evaluate"]["gold"] for line in stage.result.metrics] == [1, 2]
 
 
 def test_a_policy_is_read_back_and_another_reward_is_another_stage(pieces):
