@@ -172,6 +172,26 @@ def exercises(notebook, checker_tests):
     return problems
 
 
+def shown_sources(notebook, root):
+    """What `show_source` printed is what the package's files say today; docstrings are left out.
+
+    Args:
+        root: the folder that the shown paths are relative to.
+    """
+    problems = []
+    for cell in code_cells(notebook):
+        if "show_source(" not in cell.source:
+            continue
+        _, *shown = re.split(r"^# (course_utils/\S+\.py)$", printed(cell), flags=re.MULTILINE)
+        for path, text in zip(shown[::2], shown[1::2], strict=True):
+            lines = iter((root / path).read_text(encoding="utf-8").splitlines())
+            if missing := next((line for line in text.strip("\n").splitlines() if line not in lines), None):
+                problems.append(
+                    f"{cell.id} shows what {path} does not say: {missing.strip()!r}. Run the notebook again"
+                )
+    return problems
+
+
 def sizes(notebook):
     """No size of a run: steps, rates and numbers of three digits come from recipes, which know the machine."""
     problems = []

@@ -56,6 +56,11 @@ def test_the_promise_agrees_with_the_recipes(path):
 
 
 @every_notebook
+def test_shown_sources_are_the_packages(path):
+    assert form.shown_sources(read(path), ROOT) == []
+
+
+@every_notebook
 def test_names_are_a_number_and_words(path):
     assert re.fullmatch(r"\d\d(_[a-z0-9]+)+", path.stem)
 
@@ -269,3 +274,15 @@ def test_repeated_functions_and_first_cells_are_found():
     ]
     assert "masked_mean" in package_functions()
     assert len(first_cells(notebooks.values())) == 2
+
+
+def test_a_shown_source_that_was_changed_since_is_found(tmp_path):
+    (tmp_path / "course_utils").mkdir()
+    (tmp_path / "course_utils" / "short.py").write_text('def f(x):\n    """Doc."""\n    return x\n')
+    shown = "# course_utils/short.py\ndef f(x):\n    return {}\n"
+    today = changed(source="show_source(short.f)", output=new_output("stream", name="stdout", text=shown.format("x")))
+    assert form.shown_sources(today, tmp_path) == []
+    older = changed(source="show_source(short.f)", output=new_output("stream", name="stdout", text=shown.format("2")))
+    assert (
+        "run-step-8 shows what course_utils/short.py does not say: 'return 2'" in form.shown_sources(older, tmp_path)[0]
+    )
