@@ -1,0 +1,107 @@
+"""Learning to grade: the digit's distribution becomes the panel's, by any adapter or by all weights.
+
+    L = −E_review Σ_d q(d) log p(d | review)        q the share of the panel that gave grade d
+
+Soft targets instead of one drawn rating: the gradient is that of all the panel's ratings at once, without the noise of
+drawing one. p is over the whole vocabulary, so the model also learns that a digit comes at all; that costs one pass of
+the head over B positions, a few percent of a step.
+"""
+
+from dataclasses import replace
+
+import torch
+
+from course_utils.adapters import library
+from course_utils.data import graded
+from course_utils.models.base import load_base
+from course_utils.models.fast import fast_blocks
+from course_utils.models.logprobs import label_logprobs
+from course_utils.models.packing import packed_hidden, use_row_attention
+from course_utils.training import sft
+from course_utils.training.recipe import TrainingRecipe
+
+# Where the text's embeddings start for soft prompts: an instruction, as the prompt-tuning paper recommends
+INSTRUCTION = "How would people rate this review? Answer with a digit from 1, very negative, to 9, very positive."
+# The middle of the three learning rates that the comparison tries for each method
+RATES = {
+    "lora": 1e-3,
+    "ia3": 1e-2,
+    "prompt": 3e-2,
+    "p-tuning": 1e-3,
+    "prefix": 1e-2,
+    "full": 3e-5,
+}
+RECIPE = TrainingRecipe(
+    steps=96, batch_size=16, learning_rate=1e-3, max_length=256, warmup_steps=8, save_every=48, pool=8
+)
+
+
+class GradedLoss(torch.nn.Module):
+    """Cross-entropy between the panel's distribution over nine digits and the model's."""
+
+    def __init__(self, model, digits):
+        """
+        Args:
+            model: a causal language model, alone, with an adapter of ours, or inside a peft model.
+            digits: the nine token ids.
+        """
+        super().__init__()
+        self.model = model
+        self.digits = tuple(digits)
+
+    def while_training(self):
+        """The context in which the loop trains: fused functions take the place of eager ones where they can."""
+        return fast_blocks(self.model)
+
+    def count(self, batch):
+        """How many reviews are graded."""
+        return len(batch["input_ids"])
+
+    def logprobs(self, batch):
+        """(B, 9) log p(digit) over the whole vocabulary, behind the last token of each row."""
+        hidden = packed_hidden(self.model, batch["input_ids"], batch["mask"])
+        last = hidden[batch["mask"].sum(dim=1).cumsum(0) - 1]
+        digits = torch.tensor(self.digits, device=hidden.device)
+        return label_logprobs(last, self.model.get_output_embeddings().weight, digits)
+
+    def forward(self, batch):
+        """The loss of a batch as `data.graded.GradedCollator` makes it, in nats a review."""
+        return -(batch["shares"] * self.logprobs(batch)).sum(dim=1).mean()
+
+
+def recipe(method, **changes):
+    """The recipe of the shared experiment for a method of `training.recipe`, with changes."""
+    changes = {"learning_rate": RATES[method]} | changes
+    steps = changes.get("steps", RECIPE.steps)
+    return replace(RECIPE, **{"method": method, "warmup_steps": min(RECIPE.warmup_steps, steps // 4)} | changes)
+
+
+def job(rows, recipe, *, sizes=None):
+    """What `loop.train` or `stages.run_stage` needs to learn these reviews.
+
+    Args:
+        rows: as `data.reviews.load` returns them.
+        recipe: a TrainingRecipe, whose method is "full" or one of `library.METHODS`.
+        sizes: of the adapter, as `library.attach` takes them. Prompt and prefix tuning start from INSTRUCTION unless
+            the sizes say otherwise; {"text_ids": None} starts from random words, {"tokens": 20} a random prefix.
+
+    Returns:
+        A sft.Job.
+    """
+    full = recipe.method == "full"
+    model, tokenizer = load_base(dtype=sft.weights_dtype(recipe), trainable=full)
+    sizes = starting_sizes(recipe.method, tokenizer) if sizes is None else sizes
+
+    def build():
+        use_row_attention(model)
+        adapted = model if full else library.attach(model, recipe.method, **sizes)
+        return GradedLoss(adapted, graded.digit_tokens(tokenizer))
+
+    collate = graded.GradedCollator(tokenizer.pad_token_id)
+    return sft.Job(recipe, build, graded.encode(rows, tokenizer), collate, tokenizer)
+
+
+def starting_sizes(method, tokenizer):
+    """The default sizes of a method: soft prompts of 20 tokens, started from INSTRUCTION where that is possible."""
+    ids = tokenizer(INSTRUCTION).input_ids
+    return {"prompt": {"tokens": 20, "text_ids": ids}, "prefix": {"prompt_ids": ids[:20]}}.get(method, {})
