@@ -85,7 +85,9 @@ def before_cache(model, make):
             raise ValueError(CHECKPOINTING)
         given = kwargs["inputs_embeds"] if kwargs.get("input_ids") is None else kwargs["input_ids"]
         cache = kwargs.get("past_key_values")
-        kwargs["past_key_values"] = filled(learned.to(trunk.dtype), len(given), cache)
+        kind = learned.device.type  # a cache holds one dtype: under autocast the layers' own keys come in autocast's
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else trunk.dtype
+        kwargs["past_key_values"] = filled(learned.to(dtype), len(given), cache)
         return (), kwargs
 
     return Hooks([model.base_model.register_forward_pre_hook(insert, with_kwargs=True)])

@@ -27,6 +27,14 @@ def tuned(kind, *, window=24, key_heads=2, k=3):
     return model, learned, put(model, lambda: learned)
 
 
+def adapted(kind, **sizes):
+    """The same model inside peft's adapter."""
+    torch.manual_seed(1)
+    heads = {"token_dim": 16 * sizes.get("key_heads", 1), "num_attention_heads": sizes.get("key_heads", 1)}
+    config = CONFIGS[kind](task_type="CAUSAL_LM", num_virtual_tokens=3, **(heads if kind == "cache" else {}))
+    return get_peft_model(small.build(**sizes), config).eval()
+
+
 def batch(rows, beginning):
     """Rows that begin alike."""
     ids, real, answer = small.batch()
@@ -51,13 +59,7 @@ def loss_of(model, ids, real, answer, *, packed):
 def test_packed_rows_of_a_peft_model_get_what_padded_rows_get(kind, row_attention, window, rows, beginning):
     results = []
     for packed in (False, True):
-        torch.manual_seed(1)
-        config = CONFIGS[kind](
-            task_type="CAUSAL_LM",
-            num_virtual_tokens=3,
-            **({"token_dim": 32, "num_attention_heads": 2} if kind == "cache" else {}),
-        )
-        model = get_peft_model(small.build(key_heads=2, window=window), config).eval()
+        model = adapted(kind, key_heads=2, window=window)
         if packed and row_attention:
             packing.use_row_attention(model)
         loss, hidden = loss_of(model, *batch(rows, beginning), packed=packed)
@@ -70,7 +72,7 @@ def test_packed_rows_of_a_peft_model_get_what_padded_rows_get(kind, row_attentio
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_with_the_adapter_off_the_base_answers(kind):
-    model = get_peft_model(small.build(), CONFIGS[kind](task_type="CAUSAL_LM", num_virtual_tokens=3)).eval()
+    model = adapted(kind)
     packing.use_row_attention(model)
     ids, real, _ = batch(4, 2)
     expected = packing.packed_hidden(small.build(), ids, real)
@@ -104,6 +106,18 @@ def test_removed_the_model_is_as_before(kind):
     hooks.remove()
     hooks.remove()
     assert torch.equal(logits(model), expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_under_autocast_the_loss_is_nearly_the_same(kind):
+    model = adapted(kind)
+    packing.use_row_attention(model)
+    expected = loss_of(model, *batch(4, 2), packed=True)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = loss_of(model, *batch(4, 2), packed=True)[0]
+    loss.backward()
+    assert loss.item() == pytest.approx(expected.item(), rel=5e-2)
+    assert all(weight.grad.abs().sum() > 0 for weight in model.parameters() if weight.requires_grad)
 
 
 def test_in_front_by_hand():
