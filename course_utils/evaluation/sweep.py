@@ -138,9 +138,9 @@ def work_off(grid, folder, *, run=None, say=print):
 
 
 def _append(path, line):
+    cut = path.exists() and not path.read_bytes().endswith(b"\n")  # by a kill; what comes next needs its own line
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
-        file.flush()
+        file.write("\n" * cut + json.dumps(line) + "\n")
 
 
 class Bench:
@@ -275,7 +275,7 @@ def summary(lines, truth):
         scores = [line["correlation"] for line in tests if line["point"]["arm"] == arm]
         found[arm] = {"median": statistics.median(scores), "best": max(scores), "seeds": sorted(scores)}
         for name, other in (("alone", None), ("over zero-shot", baseline), ("over full", predicted.get("full"))):
-            if arm != "full" or name != "over full":
+            if name != "over full" or ("full" in predicted and arm != "full"):
                 gain = comparison.correlation_difference(ours, other, truth, over="items")
                 found[arm][name] = [gain.mean, gain.low, gain.high]
     return found

@@ -71,7 +71,7 @@ class GradedLoss(torch.nn.Module):
 
 def recipe(method, **changes):
     """The recipe of the shared experiment for a method of `training.recipe`, with changes."""
-    changes = {"learning_rate": RATES[method]} | changes
+    changes = {"learning_rate": RATES[method], "micro_batch": None} | changes
     steps = changes.get("steps", RECIPE.steps)
     return replace(RECIPE, **{"method": method, "warmup_steps": min(RECIPE.warmup_steps, steps // 4)} | changes)
 

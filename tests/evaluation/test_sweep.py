@@ -71,7 +71,7 @@ def test_a_tiny_grid_is_worked_off_and_resumed(tiny_course, tmp_path):
     assert {"zero-shot", "calibrated zero-shot", "bag of words", "one person", "base"} <= set(lines[0]["baselines"])
     path = tmp_path / "points.jsonl"
     kept = path.read_text().splitlines()
-    path.write_text("\n".join(kept[:-2]) + "\n" + kept[-2][:30] + "\n")  # killed while it wrote
+    path.write_text("\n".join(kept[:-2]) + "\n" + kept[-2][:30])  # killed while it wrote
     said.clear()
     again = sweep.work_off(GRID, tmp_path, say=said.append)
     assert len(said) == 2 and again[-1]["predicted"] == lines[-1]["predicted"]
