@@ -7,9 +7,10 @@ from course_utils.adapters import layers, lora
 def test_by_hand_on_numbers():
     linear = torch.nn.Linear(2, 2, bias=False)
     linear.weight.data = torch.eye(2)
-    layer = lora.LoraLinear(linear, rank=1, alpha=3)
-    layer.update["A"].data, layer.update["B"].data = torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0], [-1.0]])
-    # x = (1, 1): W x = (1, 1), A x = 3, B A x = (3, −3), times α / r = 3
+    layer = lora.LoraLinear(linear, rank=2, alpha=6)
+    layer.update["A"].data = torch.tensor([[1.0, 2.0], [0.0, 0.0]])
+    layer.update["B"].data = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    # x = (1, 1): W x = (1, 1), A x = (3, 0), B A x = (3, −3), times α / r = 3
     assert layer(torch.ones(2)).tolist() == [10.0, -8.0]
     assert layer.delta().tolist() == [[3.0, 6.0], [-3.0, -6.0]]
     assert layer.merged_weight().tolist() == [[4.0, 6.0], [-3.0, -5.0]]
