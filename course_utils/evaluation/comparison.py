@@ -130,8 +130,8 @@ def correlation_difference(ours, baseline, truth, *, over="both", level=0.95, se
         _check(values, "draws" if over == "draws" and len(ours) < 2 else "items", level)
     draws, items = ours.shape
     generator = torch.Generator().manual_seed(seed)
-    row = _weights(draws, over in ("draws", "both") and draws > 1, generator)
-    column = _weights(items, over in ("items", "both"), generator)
+    row = resampled_weights(draws, over in ("draws", "both") and draws > 1, generator)
+    column = resampled_weights(items, over in ("items", "both"), generator)
 
     def gain(weights):
         found = _correlations(ours, truth, weights)

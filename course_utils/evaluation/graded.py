@@ -18,26 +18,23 @@ def expected_rating(probabilities):
     return probabilities @ grades / probabilities.sum(dim=-1)
 
 
-def predict(module, rows, collate, *, tokens=2048):
+def predict(module, rows, collate, *, at_once=32):
     """What a trained model says of encoded rows.
 
     Args:
         module: a `training.graded.GradedLoss`.
         rows, collate: of `data.graded`.
-        tokens: read at a time.
+        at_once: rows read at a time.
 
     Returns:
-        (N, 9) probabilities, in the order of the rows, on the CPU.
+        (N, 9) probabilities among the digits, in the order of the rows, on the CPU.
     """
-    order = sorted(range(len(rows)), key=lambda row: len(rows[row]["input_ids"]))
     found, was_training = torch.empty(len(rows), graded.GRADES), module.training
     module.eval()
-    with torch.inference_mode():
-        while order:
-            size = max(1, tokens // len(rows[order[-1]]["input_ids"]))  # the longest first
-            part, order = order[-size:], order[:-size]
+    with torch.inference_mode(), module.while_training():
+        for part in torch.arange(len(rows)).split(max(1, at_once)):
             batch = {k: v.to(module.model.device) for k, v in collate([rows[row] for row in part]).items()}
-            found[part] = module.logprobs(batch).float().exp().cpu()
+            found[part] = module.among_digits(batch).float().softmax(dim=-1).cpu()
     module.train(was_training)
     return found
 

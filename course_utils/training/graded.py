@@ -15,6 +15,7 @@ from course_utils.adapters import library
 from course_utils.data import graded
 from course_utils.models.base import load_base
 from course_utils.models.fast import fast_blocks
+from course_utils.models.heads import last_of_rows
 from course_utils.models.logprobs import label_logprobs
 from course_utils.models.packing import packed_hidden, use_row_attention
 from course_utils.training import sft
@@ -57,12 +58,21 @@ class GradedLoss(torch.nn.Module):
         """How many reviews are graded."""
         return len(batch["input_ids"])
 
-    def logprobs(self, batch):
-        """(B, 9) log p(digit) over the whole vocabulary, behind the last token of each row."""
+    def states(self, batch):
+        """(B, D) hidden states behind the last token of each row, from which the digit is predicted."""
         hidden = packed_hidden(self.model, batch["input_ids"], batch["mask"])
-        last = hidden[batch["mask"].sum(dim=1).cumsum(0) - 1]
-        digits = torch.tensor(self.digits, device=hidden.device)
-        return label_logprobs(last, self.model.get_output_embeddings().weight, digits)
+        return last_of_rows(hidden, batch["mask"])
+
+    def among_digits(self, batch):
+        """(B, 9) logits of the digits alone: nine rows of the head are multiplied, not 262,144."""
+        return self.states(batch) @ self.model.get_output_embeddings().weight[list(self.digits)].T
+
+    def logprobs(self, batch):
+        """(B, 9) log p(digit) over the whole vocabulary."""
+        states = self.states(batch)
+        return label_logprobs(
+            states, self.model.get_output_embeddings().weight, torch.tensor(self.digits, device=states.device)
+        )
 
     def forward(self, batch):
         """The loss of a batch as `data.graded.GradedCollator` makes it, in nats a review."""
