@@ -133,6 +133,31 @@ def gradients(model):
     return {_common(name): weight.grad.flatten() for name, weight in weights.trained(model).items()}
 
 
+def agreement(build, method, input_ids, mask, **sizes):
+    """How far ours and peft's are apart with the same weights, drawn at random where training starts at nothing.
+
+    Args:
+        build: () -> a base model, twice the same.
+        method: one of METHODS, with its sizes.
+        input_ids, mask: (B, T) tokens and where they are real.
+
+    Returns:
+        (largest difference of logits, largest ‖g − g'‖ / ‖g'‖ of a trained tensor's gradients).
+    """
+    ours, theirs = OURS[method](build(), **sizes), attach(build(), method, **sizes)
+    generator = torch.Generator().manual_seed(0)
+    for weight in weights.trained(ours).values():
+        weight.data += 0.02 * torch.randn(weight.shape, generator=generator)
+    copy(ours, theirs)
+    found = []
+    for model in (ours.eval(), theirs.eval()):
+        found.append(model(input_ids=input_ids, attention_mask=mask.long()).logits[:, -mask.shape[1] :][mask])
+        found[-1].log_softmax(-1)[:, : len(mask)].mean().backward()
+    pair = [gradients(model) for model in (ours, theirs)]
+    apart = [(pair[0][name] - theirs).norm() / theirs.norm() for name, theirs in pair[1].items()]
+    return (found[0] - found[1]).abs().max().item(), max(apart).item()
+
+
 def _common(name):
     """One name for a weight in ours and in peft's."""
     for theirs, ours in {

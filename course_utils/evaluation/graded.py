@@ -3,10 +3,13 @@
 Shapes: N reviews, nine grades. A prediction is the expected rating, −4 … +4.
 """
 
+from dataclasses import dataclass
+
 import torch
 
-from course_utils.data import graded, splits
-from course_utils.models import prefix
+from course_utils.data import graded, reviews, splits
+from course_utils.models import packing
+from course_utils.training.graded import GradedLoss
 
 LAMBDAS = (1.0, 3.0, 10.0, 30.0, 100.0)
 
@@ -39,11 +42,42 @@ def predict(module, rows, collate, *, at_once=32):
     return found
 
 
-def few_shot(model, tokenizer, examples, texts):
-    """(N, 9) probabilities among the digits, behind examples with their digit; no examples is zero-shot."""
-    behind = prefix.read_prefix(model, graded.prompt_tokens(tokenizer, examples))
-    questions = graded.question_tokens(tokenizer, texts)
-    return prefix.label_logprobs(model, behind, questions, graded.digit_tokens(tokenizer)).exp()
+@dataclass(frozen=True)
+class Exam:
+    """Held-out reviews, their panels' means, and what a model says of them."""
+
+    rows: list  # of `data.reviews`
+    tokenizer: object
+
+    @classmethod
+    def of(cls, count, tokenizer, *, domain="movies", split="test"):
+        """The first `count` reviews of a split."""
+        return cls(list(reviews.load(domain, split))[:count], tokenizer)
+
+    @property
+    def truth(self):
+        """(N,) mean ratings."""
+        return torch.tensor([row["mean"] for row in self.rows])
+
+    def probabilities(self, module):
+        """(N, 9) of a GradedLoss."""
+        encoded = graded.encode(self.rows, self.tokenizer)
+        return predict(module, encoded, graded.GradedCollator(self.tokenizer.pad_token_id))
+
+    def ratings(self, module):
+        """(N,) expected ratings of a GradedLoss."""
+        return expected_rating(self.probabilities(module))
+
+    def zero_shot(self, model, unlabelled):
+        """(as it comes, calibrated): (N,) expected ratings of an untrained model.
+
+        Args:
+            unlabelled: an Exam whose ratings are not looked at.
+        """
+        packing.use_row_attention(model)
+        module = GradedLoss(model, graded.digit_tokens(self.tokenizer))
+        said = self.probabilities(module)
+        return expected_rating(said), expected_rating(calibrated(said, unlabelled.probabilities(module)))
 
 
 def calibrated(probabilities, unlabelled):

@@ -7,10 +7,9 @@ drawing one. p is over the whole vocabulary, so the model also learns that a dig
 the head over B positions, a few percent of a step.
 """
 
-from dataclasses import replace
-
 import torch
 
+from course_utils import recipes
 from course_utils.adapters import library
 from course_utils.data import graded
 from course_utils.models.base import load_base
@@ -21,20 +20,10 @@ from course_utils.models.packing import packed_hidden, use_row_attention
 from course_utils.training import sft
 from course_utils.training.recipe import TrainingRecipe
 
-# Where the text's embeddings start for soft prompts: an instruction, as the prompt-tuning paper recommends
+# Where prompt and prefix tuning start: an instruction, as the prompt-tuning paper recommends
 INSTRUCTION = "How would people rate this review? Answer with a digit from 1, very negative, to 9, very positive."
-# The middle of the three learning rates that the comparison tries for each method
-RATES = {
-    "lora": 1e-3,
-    "ia3": 1e-2,
-    "prompt": 3e-2,
-    "p-tuning": 1e-3,
-    "prefix": 1e-2,
-    "full": 3e-5,
-}
-RECIPE = TrainingRecipe(
-    steps=96, batch_size=16, learning_rate=1e-3, max_length=256, warmup_steps=8, save_every=48, pool=8
-)
+NOTEBOOKS = {"lora": "10", "prefix": "11", "prompt": "12", "p-tuning": "13", "ia3": "14"}
+FULL_RATE = 3e-5  # learning rate of all weights together
 
 
 class GradedLoss(torch.nn.Module):
@@ -79,11 +68,18 @@ class GradedLoss(torch.nn.Module):
         return -(batch["shares"] * self.logprobs(batch)).sum(dim=1).mean()
 
 
-def recipe(method, **changes):
-    """The recipe of the shared experiment for a method of `training.recipe`, with changes."""
-    changes = {"learning_rate": RATES[method], "micro_batch": None} | changes
-    steps = changes.get("steps", RECIPE.steps)
-    return replace(RECIPE, **{"method": method, "warmup_steps": min(RECIPE.warmup_steps, steps // 4)} | changes)
+def recipe_of(method, tier, **changes):
+    """The TrainingRecipe of a method's notebook on a tier; "full" has LoRA's sizes and a rate of its own.
+
+    Args:
+        method: one of `library.METHODS`, or "full".
+        changes: fields of the TrainingRecipe in place of the tier's own.
+    """
+    size = recipes.of(NOTEBOOKS.get(method, "10"), tier)
+    rate = FULL_RATE if method == "full" else size.learning_rate
+    steps = changes.get("steps", size.steps)
+    own = {"batch_size": size.batch_size, "learning_rate": rate, "max_length": 256, "warmup_steps": steps // 8}
+    return TrainingRecipe(**{"steps": steps, "method": method, "save_every": 50, "pool": 4} | own | changes)
 
 
 def job(rows, recipe, *, sizes=None):

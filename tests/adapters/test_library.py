@@ -15,6 +15,15 @@ def loss(logits):
     return torch.nn.functional.cross_entropy(logits, torch.arange(len(logits)) % 7)
 
 
+def test_agreement_is_what_it_says(case, monkeypatch):
+    method, sizes = case
+    ids, real, _ = small.batch()
+    logits, gradients = library.agreement(small.build, method, ids, real, **sizes)
+    assert logits <= 1e-5 and gradients <= 1e-5
+    monkeypatch.setattr(library, "copy", lambda source, target: None)
+    assert max(library.agreement(small.build, method, ids, real, **sizes)) > 1e-3, "other weights, other logits"
+
+
 @pytest.mark.parametrize("key_heads", [1, 2])
 def test_logits_and_gradients_equal_pefts(case, ours, logits, key_heads):
     method, sizes = case

@@ -18,19 +18,22 @@ def test_expected_rating_by_hand():
 def test_predictions_come_in_the_order_of_the_rows(tiny_model, tiny_tokenizer):
     rows = data.encode([{"text": text, "ratings": [1]} for text in TEXTS], tiny_tokenizer)
     module, collate = GradedLoss(tiny_model, data.digit_tokens(tiny_tokenizer)), data.GradedCollator(0)
-    expected = torch.cat([module.logprobs(collate([row])).exp().detach() for row in rows])
-    for tokens in (1, 60, 10_000):
-        torch.testing.assert_close(graded.predict(module, rows, collate, tokens=tokens), expected, rtol=1e-4, atol=1e-6)
+    expected = torch.cat([module.logprobs(collate([row])).softmax(-1).detach() for row in rows])
+    for at_once in (1, 3, 100):
+        found = graded.predict(module, rows, collate, at_once=at_once)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
     assert module.training
 
 
-def test_zero_and_few_shot_are_what_the_model_says(tiny_model, tiny_tokenizer):
-    found = graded.few_shot(tiny_model, tiny_tokenizer, [], TEXTS)
-    rows = data.encode([{"text": text, "ratings": [1]} for text in TEXTS], tiny_tokenizer)
-    said = graded.predict(GradedLoss(tiny_model, data.digit_tokens(tiny_tokenizer)), rows, data.GradedCollator(0))
-    torch.testing.assert_close(found, torch.nn.functional.normalize(said, p=1), rtol=1e-3, atol=1e-5)
-    shown = graded.few_shot(tiny_model, tiny_tokenizer, [{"text": "fine", "mean": 2.2}], TEXTS)
-    assert shown.shape == found.shape and not torch.allclose(shown, found, atol=1e-3)
+def test_an_exam_calibrates_on_other_reviews(tiny_model, tiny_tokenizer):
+    exam = graded.Exam([{"text": text, "ratings": [1], "mean": 1.0} for text in TEXTS], tiny_tokenizer)
+    others = graded.Exam([{"text": f"{text} {text}", "ratings": [0]} for text in TEXTS * 3], tiny_tokenizer)
+    module = GradedLoss(tiny_model, data.digit_tokens(tiny_tokenizer))
+    raw, fair = exam.zero_shot(tiny_model, others)
+    torch.testing.assert_close(raw, exam.ratings(module))
+    usual = others.probabilities(module).mean(0)
+    torch.testing.assert_close(fair, graded.expected_rating(exam.probabilities(module) / usual))
+    assert exam.truth.tolist() == [1.0] * 4
 
 
 def test_calibration_takes_away_what_is_always_said():

@@ -1,8 +1,7 @@
-from dataclasses import replace
-
 import pytest
 import torch
 
+from course_utils import recipes
 from course_utils.adapters import library, weights
 from course_utils.data import graded as data
 from course_utils.training import graded, sft, stages
@@ -20,7 +19,9 @@ def job(tiny_folder, monkeypatch):
     monkeypatch.setenv("COURSE_MODEL", str(tiny_folder))
 
     def build(method, sizes=None, **changes):
-        recipe = graded.recipe(method, **{"steps": 25, "batch_size": 4, "learning_rate": 2e-2, "pool": 1} | changes)
+        recipe = graded.recipe_of(
+            method, "cpu", **{"steps": 25, "batch_size": 4, "learning_rate": 2e-2, "pool": 1} | changes
+        )
         return graded.job(ROWS, recipe, sizes=sizes)
 
     return build
@@ -76,8 +77,10 @@ def test_soft_prompts_start_from_the_instruction_unless_told(job):
     assert len(job("prefix", {"tokens": 3}).build().model.prompt_encoder["default"].embedding.weight) == 3
 
 
-def test_every_method_has_a_learning_rate():
-    assert set(graded.RATES) == set(METHODS) == {"full", *library.METHODS}
-    assert graded.recipe("ia3").learning_rate == graded.RATES["ia3"] and graded.recipe("ia3").method == "ia3"
-    assert graded.recipe("lora", steps=2).warmup_steps == 0
-    assert replace(graded.recipe("lora"), method="full").steps == graded.RECIPE.steps
+def test_every_method_has_a_notebook_and_a_recipe():
+    assert {*graded.NOTEBOOKS, "full"} == set(METHODS) == {"full", *library.METHODS}
+    for method, number in graded.NOTEBOOKS.items():
+        recipe = graded.recipe_of(method, "cpu")
+        assert recipe.learning_rate == recipes.of(number, "cpu").learning_rate and recipe.method == method
+    assert graded.recipe_of("full", "cpu").learning_rate == graded.FULL_RATE
+    assert graded.recipe_of("lora", "cpu", steps=2).warmup_steps == 0
