@@ -3,8 +3,12 @@
 The model reads a review and a question and puts a probability on each digit; the panel's ratings, −4 … +4, are the
 digits 1 … 9. A two-way decision would not tell the methods apart: sixteen examples in the prompt already solve it.
 
+    Rate each review from 1, very bad, to 9, very good.
+
     Review: a gorgeous, witty, seductive movie.
-    Rating from 1 to 9:␣                               → p(1) … p(9)
+    Rating:␣                                           → p(1) … p(9)
+
+The instruction stands first, so that packed rows share it.
 
 Shapes: B batch, T tokens.
 """
@@ -15,7 +19,8 @@ import torch
 
 GRADES = 9
 LOWEST = -4  # the rating that digit 1 stands for
-QUESTION = "Review: {text}\nRating from 1 to 9: "
+INSTRUCTION = "Rate each review from 1, very bad, to 9, very good.\n\n"
+QUESTION = "Review: {text}\nRating: "
 END = "\n\n"
 
 
@@ -40,21 +45,21 @@ def digit_tokens(tokenizer):
 
 
 def question_tokens(tokenizer, texts):
-    """Token ids of each question, up to the place of the digit, without <bos>."""
+    """Token ids of each question, up to the place of the digit, without <bos> and instruction."""
     return [tokenizer(QUESTION.format(text=text), add_special_tokens=False).input_ids for text in texts]
 
 
 def prompt_tokens(tokenizer, examples):
-    """Token ids of <bos> and answered examples: rows whose mean rating, rounded, is the digit shown."""
+    """Token ids of <bos>, the instruction and answered examples: rows whose mean rating, rounded, is the digit shown."""
     shown = "".join(f"{QUESTION.format(text=row['text'])}{round(row['mean']) - LOWEST + 1}{END}" for row in examples)
-    return [tokenizer.bos_token_id, *tokenizer(shown, add_special_tokens=False).input_ids]
+    return [tokenizer.bos_token_id, *tokenizer(INSTRUCTION + shown, add_special_tokens=False).input_ids]
 
 
 def encode(rows, tokenizer):
-    """Rows of `reviews.load` as {"input_ids": <bos> and question, "shares": nine numbers}, in the same order."""
-    questions = question_tokens(tokenizer, [row["text"] for row in rows])
+    """Rows of `reviews.load` as {"input_ids": <bos>, instruction and question, "shares": nine numbers}, in the same order."""
+    questions, before = question_tokens(tokenizer, [row["text"] for row in rows]), prompt_tokens(tokenizer, [])
     return [
-        {"input_ids": [tokenizer.bos_token_id, *question], "shares": shares(list(row["ratings"]))}
+        {"input_ids": [*before, *question], "shares": shares(list(row["ratings"]))}
         for question, row in zip(questions, rows, strict=True)
     ]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from course_utils.data import graded, reviews, splits
-from course_utils.models import packing
+from course_utils.models import prefix
 from course_utils.training.graded import GradedLoss
 
 LAMBDAS = (1.0, 3.0, 10.0, 30.0, 100.0)
@@ -74,10 +74,16 @@ class Exam:
         Args:
             unlabelled: an Exam whose ratings are not looked at.
         """
-        packing.use_row_attention(model)
         module = GradedLoss(model, graded.digit_tokens(self.tokenizer))
         said = self.probabilities(module)
         return expected_rating(said), expected_rating(calibrated(said, unlabelled.probabilities(module)))
+
+
+def few_shot(model, tokenizer, examples, texts):
+    """(N, 9) probabilities among the digits, behind examples with their digit."""
+    behind = prefix.read_prefix(model, graded.prompt_tokens(tokenizer, examples))
+    questions = graded.question_tokens(tokenizer, texts)
+    return prefix.label_logprobs(model, behind, questions, graded.digit_tokens(tokenizer)).exp()
 
 
 def calibrated(probabilities, unlabelled):

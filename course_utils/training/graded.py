@@ -21,7 +21,7 @@ from course_utils.training import sft
 from course_utils.training.recipe import TrainingRecipe
 
 # Where prompt and prefix tuning start: an instruction, as the prompt-tuning paper recommends
-INSTRUCTION = "How would people rate this review? Answer with a digit from 1, very negative, to 9, very positive."
+START = "How would people rate this review? Answer with a digit from 1, very negative, to 9, very positive."
 NOTEBOOKS = {"lora": "10", "prefix": "11", "prompt": "12", "p-tuning": "13", "ia3": "14"}
 FULL_RATE = 3e-5  # learning rate of all weights together
 
@@ -88,7 +88,7 @@ def job(rows, recipe, *, sizes=None):
     Args:
         rows: as `data.reviews.load` returns them.
         recipe: a TrainingRecipe, whose method is "full" or one of `library.METHODS`.
-        sizes: of the adapter, as `library.attach` takes them. Prompt and prefix tuning start from INSTRUCTION unless
+        sizes: of the adapter, as `library.attach` takes them. Prompt and prefix tuning start from START unless
             the sizes say otherwise; {"text_ids": None} starts from random words, {"tokens": 20} a random prefix.
 
     Returns:
@@ -108,6 +108,6 @@ def job(rows, recipe, *, sizes=None):
 
 
 def starting_sizes(method, tokenizer):
-    """The default sizes of a method: soft prompts of 20 tokens, started from INSTRUCTION where that is possible."""
-    ids = tokenizer(INSTRUCTION).input_ids
+    """The default sizes of a method: soft prompts of 20 tokens, started from START where that is possible."""
+    ids = tokenizer(START).input_ids
     return {"prompt": {"tokens": 20, "text_ids": ids}, "prefix": {"prompt_ids": ids[:20]}}.get(method, {})

@@ -26,15 +26,18 @@ def test_a_question_ends_where_the_digit_stands(tiny_tokenizer):
     row = graded.encode(ROWS, tiny_tokenizer)[0]
     assert row["input_ids"][0] == tiny_tokenizer.bos_token_id
     text = tiny_tokenizer.decode([*row["input_ids"][1:], digits[6]])
-    assert text == "Review: a good film\nRating from 1 to 9: 7"
+    assert text == graded.INSTRUCTION + "Review: a good film\nRating: 7"
     whole = tiny_tokenizer(text, add_special_tokens=False).input_ids
     assert whole == [*row["input_ids"][1:], digits[6]], "as in a text where the digit stands already"
 
 
 def test_examples_are_shown_with_the_rounded_mean(tiny_tokenizer):
     text = tiny_tokenizer.decode(graded.prompt_tokens(tiny_tokenizer, ROWS)[1:])
-    assert text.startswith("Review: a good film\nRating from 1 to 9: 7\n\nReview: the") and text.endswith(": 1\n\n")
-    assert graded.prompt_tokens(tiny_tokenizer, []) == [tiny_tokenizer.bos_token_id]
+    assert text.startswith(graded.INSTRUCTION + "Review: a good film\nRating: 7\n\nReview: the") and text.endswith(
+        ": 1\n\n"
+    )
+    nothing = tiny_tokenizer.decode(graded.prompt_tokens(tiny_tokenizer, [])[1:])
+    assert nothing == graded.INSTRUCTION
 
 
 def test_a_batch_is_padded_on_the_right(tiny_tokenizer):

@@ -25,6 +25,15 @@ def test_predictions_come_in_the_order_of_the_rows(tiny_model, tiny_tokenizer):
     assert module.training
 
 
+def test_few_shot_without_examples_is_zero_shot(tiny_model, tiny_tokenizer):
+    found = graded.few_shot(tiny_model, tiny_tokenizer, [], TEXTS)
+    rows = data.encode([{"text": text, "ratings": [1]} for text in TEXTS], tiny_tokenizer)
+    said = graded.predict(GradedLoss(tiny_model, data.digit_tokens(tiny_tokenizer)), rows, data.GradedCollator(0))
+    torch.testing.assert_close(found, said, rtol=1e-3, atol=1e-5)
+    shown = graded.few_shot(tiny_model, tiny_tokenizer, [{"text": "fine", "mean": 2.2}], TEXTS)
+    assert shown.shape == found.shape and not torch.allclose(shown, found, atol=1e-3)
+
+
 def test_an_exam_calibrates_on_other_reviews(tiny_model, tiny_tokenizer):
     exam = graded.Exam([{"text": text, "ratings": [1], "mean": 1.0} for text in TEXTS], tiny_tokenizer)
     others = graded.Exam([{"text": f"{text} {text}", "ratings": [0]} for text in TEXTS * 3], tiny_tokenizer)

@@ -72,7 +72,7 @@ def test_a_row_is_graded_alike_alone_and_in_a_batch(tiny_model, tiny_tokenizer):
 def test_soft_prompts_start_from_the_instruction_unless_told(job):
     words = job("prompt").build().model
     start = words.prompt_encoder["default"].embedding.weight[:3].detach()
-    expected = words.get_input_embeddings()(torch.tensor(job("prompt").tokenizer(graded.INSTRUCTION).input_ids[:3]))
+    expected = words.get_input_embeddings()(torch.tensor(job("prompt").tokenizer(graded.START).input_ids[:3]))
     torch.testing.assert_close(start, expected.float())
     assert len(job("prefix", {"tokens": 3}).build().model.prompt_encoder["default"].embedding.weight) == 3
 
