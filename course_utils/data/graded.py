@@ -50,13 +50,13 @@ def question_tokens(tokenizer, texts):
 
 
 def prompt_tokens(tokenizer, examples):
-    """Token ids of <bos>, the instruction and answered examples: rows whose mean rating, rounded, is the digit shown."""
+    """Token ids of <bos>, the instruction and answered examples: rows with their mean rating, rounded, as digit."""
     shown = "".join(f"{QUESTION.format(text=row['text'])}{round(row['mean']) - LOWEST + 1}{END}" for row in examples)
     return [tokenizer.bos_token_id, *tokenizer(INSTRUCTION + shown, add_special_tokens=False).input_ids]
 
 
 def encode(rows, tokenizer):
-    """Rows of `reviews.load` as {"input_ids": <bos>, instruction and question, "shares": nine numbers}, in the same order."""
+    """Rows of `reviews.load` as {"input_ids": <bos>, instruction, question, "shares": nine numbers}, in their order."""
     questions, before = question_tokens(tokenizer, [row["text"] for row in rows]), prompt_tokens(tokenizer, [])
     return [
         {"input_ids": [*before, *question], "shares": shares(list(row["ratings"]))}
