@@ -1,4 +1,4 @@
-"""What a model lost while it learned something else: distance to the base on plain text, and another task in context.
+"""What a model lost while it learned something else: its distance to the base on plain text.
 
 Shapes: T tokens of a text, V vocabulary.
 """
@@ -28,31 +28,3 @@ def divergence(base, model, texts, *, chunk=64):
             # KL(b ‖ m) = Σ b (log b − log m)
             total += (logps[0].exp() * (logps[0] - logps[1])).sum().item()
     return total / ids.numel()
-
-
-def answers_in_context(model, tokenizer, pairs, *, shots=8):
-    """Which questions would be answered right, word for word, by greedy decoding behind examples.
-
-    Each answer is read at once instead of written: greedy decoding writes it exactly when each of its tokens is the
-    most probable one behind those before it.
-
-    Args:
-        model: a causal language model, also inside a peft model.
-        pairs: (question, answer) texts; the first `shots` are shown, the others asked.
-
-    Returns:
-        One bool a question.
-    """
-    if len(pairs) <= shots:
-        raise ValueError(f"Expected more than {shots} pairs, the examples and at least one question, got {len(pairs)}.")
-    shown = "".join(f"{question} => {answer}\n" for question, answer in pairs[:shots])
-    right = []
-    with torch.inference_mode():
-        for question, answer in pairs[shots:]:
-            prompt = tokenizer(f"{shown}{question} =>").input_ids
-            wanted = tokenizer(f" {answer}\n", add_special_tokens=False).input_ids
-            ids = torch.tensor([prompt + wanted], device=model.device)
-            hidden = packed_hidden(model, ids, torch.ones_like(ids, dtype=torch.bool))
-            predicting = hidden[len(prompt) - 1 : -1].contiguous()
-            right.append(model.get_output_embeddings()(predicting).argmax(-1).tolist() == wanted)
-    return right

@@ -20,26 +20,3 @@ def test_divergence_by_the_formula():
     assert expected > 1e-3
     for chunk in (3, 64):
         assert forgetting.divergence(base, other, TEXTS, chunk=chunk) == pytest.approx(expected.item(), rel=1e-4)
-
-
-def test_an_answer_counts_when_greedy_decoding_would_write_it(tiny_model, tiny_tokenizer):
-    pairs = [("good", "yes"), ("bad", "no"), ("film", "")]
-    prompt = tiny_tokenizer("good => yes\nbad => no\nfilm =>").input_ids
-    written = tiny_model.generate(
-        torch.tensor([prompt]), max_new_tokens=12, do_sample=False, attention_mask=torch.ones(1, len(prompt))
-    )[0, len(prompt) :]
-    right = forgetting.answers_in_context(tiny_model, tiny_tokenizer, pairs, shots=2)
-
-    class Says:
-        """The tokenizer, whose answer is what the model writes."""
-
-        def __call__(self, text, **options):
-            made = tiny_tokenizer(text, **options)
-            return type("Made", (), {"input_ids": made.input_ids if "=>" in text else written.tolist()})
-
-    assert forgetting.answers_in_context(tiny_model, Says(), pairs, shots=2) == [True] and right == [False]
-
-
-def test_without_a_question_there_is_no_answer(tiny_model, tiny_tokenizer):
-    with pytest.raises(ValueError, match="more than 8 pairs"):
-        forgetting.answers_in_context(tiny_model, tiny_tokenizer, [("a", "b")] * 8)
