@@ -36,7 +36,7 @@ ARMS = {
     "p-tuning": ("p-tuning", None),
 }
 TRIALS = {"low": 1 / 3, "middle": 1.0, "high": 3.0}  # times the method's middle learning rate
-SEEDS, STEPS, BATCH, TRIAL_STEPS = (0, 1, 2), 64, 16, 32
+SEEDS, STEPS, BATCH, TRIAL_STEPS = (0, 1, 2), 48, 16, 24
 VALIDATION, TEST, SHOTS = 200, 2000, 16
 TESTED = {"movies": TEST, "products": 300}  # domain → reviews
 TEXTS, TEXT_TOKENS = 8, 64  # plain text on which the distance to the base is measured
