@@ -189,7 +189,7 @@ def save(adapted, folder):
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-def load(model, folder, *, trainable=False):
+def load(model, folder):
     """Put a saved adapter onto its base.
 
     Returns:
@@ -213,5 +213,4 @@ def load(model, folder, *, trainable=False):
 
     was_training = model.training
     use_row_attention(model)
-    adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable).train(was_training)
-    return adapted if trainable else adapted.requires_grad_(False)
+    return PeftModel.from_pretrained(model, folder).train(was_training).requires_grad_(False)

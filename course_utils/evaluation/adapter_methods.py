@@ -41,7 +41,16 @@ VALIDATION, TEST, SHOTS = 200, 2000, 16
 TESTED = {"movies": TEST, "products": 300}  # domain → reviews
 TEXTS, TEXT_TOKENS = 8, 64  # plain text on which the distance to the base is measured
 DIRECTIONS = (1, 8, 64)  # of full tuning's change of a matrix
-FIGURES = ("learning_rate", "trained", "bytes", "seconds_a_step", "peak_mb", "divergence", "products_correlation")
+FIGURES = (
+    "learning_rate",
+    "trained",
+    "bytes",
+    "seconds_a_step",
+    "peak_mb",
+    "divergence",
+    "error",
+    "products_correlation",
+)
 SETTING = {
     "arms": {arm: list(pair) for arm, pair in ARMS.items()}, "trials": TRIALS, "seeds": SEEDS, "steps": STEPS,
     "batch_size": BATCH, "trial_steps": TRIAL_STEPS, "validation": VALIDATION, "tested": TESTED,
@@ -81,7 +90,8 @@ def measure(point, run, folder):
         known["directions"] = directions(base, module.model)
         module.to(run.dtype)
     films, products = (graded.Exam.of(count, tokenizer, domain=name) for name, count in TESTED.items())
-    known["predicted"] = packed(films.ratings(module))
+    said = films.ratings(module)
+    known |= {"predicted": packed(said), "error": graded.mean_absolute_error(said, films.truth)}
     known["products_correlation"] = graded.correlation(products.ratings(module), products.truth)
     known["divergence"] = forgetting.divergence(base, module.model, plain_texts(tokenizer))
     return known
