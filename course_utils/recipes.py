@@ -169,7 +169,7 @@ class Adapter(Recipe):
 
 def _adapter(learning_rate, minutes, memory_gb, measured):
     return {
-        "cpu": Adapter(minutes, memory_gb, measured, 24, 16, learning_rate, 200, 60, 6, 60),
+        "cpu": Adapter(minutes, memory_gb, measured, 18, 16, learning_rate, 200, 60, 5, 60),
         "gpu-16gb": Adapter(2, 6, False, 300, 32, learning_rate, 1000, 300, 60, 400),
         "gpu-24gb": Adapter(2, 6, False, 300, 32, learning_rate, 2000, 300, 60, 400),
         "gpu-80gb": Adapter(2, 8, False, 300, 32, learning_rate, 2000, 300, 60, 400),

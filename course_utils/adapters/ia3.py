@@ -5,8 +5,8 @@
     MLP      y = W_down (l_ff ∘ h)
 
 A vector of ones changes nothing; that is where training starts. Each can be folded into its matrix: rows of W_k and
-W_v, columns of W_down. Deviation from the paper, as in peft: Gemma 3 has a norm behind l_k, so that only its direction
-counts.
+W_v, columns of W_down. Beyond the paper: Gemma 3 has a norm behind each of the three, so that only their
+directions count.
 """
 
 import torch

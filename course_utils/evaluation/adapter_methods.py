@@ -101,7 +101,7 @@ def train(arm, run, folder, **changes):
     """(trained module, tokenizer, what is known of its training)."""
     method, sizes = ARMS[arm]
     recipe = training.recipe_of(method, run.tier, batch_size=BATCH, **changes)
-    rows = list(reviews.load("movies", "train"))[: recipe.steps * recipe.batch_size]
+    rows = list(reviews.load("movies", "train").select(range(recipe.steps * recipe.batch_size)))
     job = training.job(rows, recipe, sizes=sizes)
     module = stages.seeded(job.build, recipe.seed)
     result = loop.train(module, job.rows, job.collate, recipe, folder, run=sft.precision(recipe, run), progress=False)
@@ -128,7 +128,7 @@ def baselines():
     """What costs no training, on the test reviews, and the truth."""
     model, tokenizer = load_base()
     exam, checked = graded.Exam.of(TEST, tokenizer), graded.Exam.of(VALIDATION, tokenizer, split="validation")
-    rows = list(reviews.load("movies", "train"))[: STEPS * BATCH]
+    rows = list(reviews.load("movies", "train").select(range(STEPS * BATCH)))
     texts = [row["text"] for row in exam.rows]
     one, rest = graded.one_person(exam.rows)
     shown = graded.expected_rating(graded.few_shot(model, tokenizer, rows[:SHOTS], texts))

@@ -52,7 +52,8 @@ class Exam:
     @classmethod
     def of(cls, count, tokenizer, *, domain="movies", split="test"):
         """The first `count` reviews of a split."""
-        return cls(list(reviews.load(domain, split))[:count], tokenizer)
+        rows = reviews.load(domain, split)
+        return cls(list(rows.select(range(min(count, len(rows))))), tokenizer)
 
     @property
     def truth(self):

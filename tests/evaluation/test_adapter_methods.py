@@ -2,6 +2,7 @@
 
 import json
 
+import datasets
 import pytest
 import torch
 
@@ -18,7 +19,7 @@ ROWS = [
 @pytest.fixture(autouse=True)
 def small(tiny_folder, monkeypatch, one_thread):
     monkeypatch.setenv("COURSE_MODEL", str(tiny_folder))
-    monkeypatch.setattr(reviews, "load", lambda domain, split: ROWS)
+    monkeypatch.setattr(reviews, "load", lambda domain, split: datasets.Dataset.from_list(ROWS))
     monkeypatch.setattr(instructions, "load", lambda split: [{"answer": "the film is good and bad " * 20}])
     for name, value in {"STEPS": 3, "TRIAL_STEPS": 2, "BATCH": 4, "TEXTS": 2, "TEXT_TOKENS": 6, "SHOTS": 2}.items():
         monkeypatch.setattr(methods, name, value)
