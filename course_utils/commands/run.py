@@ -2,6 +2,7 @@
 
 sft: how many demonstrations equal a good prompt, and LoRA against full tuning; about 25 minutes on two cores.
 rlhf: PPO on three seeds and on a longer leash, DPO, SFT on the better texts, broken runs; about 55 minutes.
+comparison: five adapter methods and full tuning at equal steps and trials; about an hour.
 
 Each point runs in a process of its own, so that its peak memory is its own. Kill it and start it again: it goes on.
 The result is notebooks/reference/<experiment>.json, with the command and each point's machine and date. It is written
@@ -22,7 +23,11 @@ from course_utils.reporting import records
 
 REFERENCE = Path(__file__).resolve().parents[2] / "notebooks" / "reference"
 # experiment → its module, with POINTS, SETTING, measure(point, run, folder) and summary(points)
-EXPERIMENTS = {"sft": "course_utils.evaluation.demonstrations", "rlhf": "course_utils.evaluation.overoptimization"}
+EXPERIMENTS = {
+    "sft": "course_utils.evaluation.demonstrations",
+    "rlhf": "course_utils.evaluation.overoptimization",
+    "comparison": "course_utils.evaluation.adapter_methods",
+}
 
 
 def main(argv=None):

@@ -22,7 +22,9 @@ BARE = tuple(f"bare loop, {policy}" for policy in POLICIES)
 TRL = ("TRL", "TRL with checkpointing")
 OWN = ("ours, own batches", "TRL, own batches")
 CONTENDERS = ("ours", *BARE, "transformers", *TRL, *OWN)
-MAX_LENGTH, BATCH, RATE = 160, 8, 2e-4
+MAX_LENGTH, RATE = 160, 2e-4
+SPEED = {"key": "tokens_per_second", "metric": "speed", "unit": "tokens/s"}
+MEMORY = {"key": "peak_mb", "metric": "memory", "unit": "MiB"}
 
 
 def main():
@@ -53,9 +55,7 @@ def verdicts(results):
     for name, (ours, peers) in groups.items():
         there = [peer for peer in peers if peer in results]
         if there and ours in results:
-            speed = {"key": "tokens_per_second", "metric": "speed", "unit": "tokens/s"}
-            memory = {"key": "peak_mb", "metric": "memory", "unit": "MiB"}
-            records += [side_by_side.compare(name, results, ours, there, **kind) for kind in (speed, memory)]
+            records += [side_by_side.compare(name, results, ours, there, **kind) for kind in (SPEED, MEMORY)]
     share = {"ours": [], "one large matrix product": []}
     for result in results["ours"]:
         share["ours"].append({"rate": result["needed_tflops"]})
@@ -68,26 +68,39 @@ def verdicts(results):
 def contend(name, steps):
     """Train as one contender; {"losses", "tokens_per_second", "peak_mb", …}."""
     setting = Setting(steps, own=name in OWN)
-    if name.startswith("ours"):
-        losses, seconds = train_ours(setting)
-    elif name.startswith("bare"):
-        losses, seconds = train_bare(setting, name.rpartition(" ")[2])
-    else:
-        losses, seconds = train_by_library(setting, name)
-    tokens = [sum(len(row["input_ids"]) for row in batch) for batch in setting.read]
-    result = {
-        "losses": losses,
-        "tokens_per_second": sum(tokens[1:]) / sum(seconds[1:]),
-        "peak_mb": side_by_side.peak_memory_mb(),
-    }
+    result = measured(setting, *train(setting, name))
     if name == "ours":
+        seconds = result["seconds"]
         result["needed_tflops"] = sum(map(setting.needed_flops, setting.read[1:])) / sum(seconds[1:]) / 1e12
         result["matmul_tflops"] = matmul_tflops(setting.model.dtype, setting.model.device)
     return result
 
 
+def train(setting, name):
+    """(losses, seconds) of each step."""
+    if name.startswith("ours"):
+        return train_ours(setting)
+    if name.startswith("bare"):
+        return train_bare(setting, name.rpartition(" ")[2])
+    return train_by_library(setting, name)
+
+
+def measured(setting, losses, seconds):
+    """What every contender says of its run."""
+    tokens = [sum(len(row["input_ids"]) for row in batch) for batch in setting.read]
+    return {
+        "losses": losses,
+        "seconds": seconds,
+        "tokens_per_second": sum(tokens[1:]) / sum(seconds[1:]),
+        "peak_mb": side_by_side.peak_memory_mb(),
+    }
+
+
 class Setting:
     """What all contenders share: model, rows, and the batches of the recipe."""
+
+    batch_size = 8
+    lora = (16, 32, "all-linear")  # rank, α and where
 
     def __init__(self, steps, own):
         from course_utils import runtime
@@ -100,16 +113,22 @@ class Setting:
         self.model, self.tokenizer = load_base()
         self.model.set_attn_implementation("sdpa")  # the library's; ours takes its own
         self.own, self.read = own, []
-        rows = instructions.load("all")
-        self.rows = instructions.encode(rows, self.tokenizer, max_length=MAX_LENGTH, drop_long=True)
+        self.rows = self.encoded()
         self.collate = instructions.TokenCollator(self.tokenizer.pad_token_id)
         self.recipe = TrainingRecipe(
-            steps=steps, batch_size=BATCH, learning_rate=RATE, max_length=MAX_LENGTH, schedule="constant",
+            steps=steps, batch_size=self.batch_size, learning_rate=RATE, max_length=MAX_LENGTH, schedule="constant",
             pool=8 if own else 1, save_every=steps,
         )  # fmt: skip
         lengths = [len(row["input_ids"]) for row in self.rows]
         self.batches = [[self.rows[i] for i in rows_of_step(s + 1, lengths, self.recipe)] for s in range(steps)]
         self.body = sum(w.numel() for n, w in self.model.named_parameters() if n.endswith("proj.weight"))
+
+    def encoded(self):
+        """Rows with input_ids and completion_mask."""
+        from course_utils.data import instructions
+
+        rows = instructions.load("all")
+        return instructions.encode(rows, self.tokenizer, max_length=MAX_LENGTH, drop_long=True)
 
     def adapted(self):
         """The model with everybody's adapter."""
@@ -117,7 +136,8 @@ class Setting:
         from peft import LoraConfig, get_peft_model
 
         torch.manual_seed(0)
-        config = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear")
+        rank, alpha, targets = self.lora
+        config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets)
         return get_peft_model(self.model, config).train()
 
     def needed_flops(self, batch):
@@ -200,7 +220,7 @@ def make_trainer(setting, name, rows, collate, folder, callbacks):
     from datasets import Dataset
 
     common = {
-        "output_dir": folder, "max_steps": setting.recipe.steps, "per_device_train_batch_size": BATCH,
+        "output_dir": folder, "max_steps": setting.recipe.steps, "per_device_train_batch_size": setting.batch_size,
         "learning_rate": RATE, "lr_scheduler_type": "constant", "weight_decay": 0.0, "max_grad_norm": 1.0,
         "optim": "adamw_torch_fused", "logging_steps": 1, "save_strategy": "no", "report_to": "none", "bf16": False,
         "disable_tqdm": True, "use_cpu": setting.run.device == "cpu", "remove_unused_columns": False,

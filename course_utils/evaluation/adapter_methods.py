@@ -1,0 +1,206 @@
+"""Which adapter method is best? Each grades reviews, at equal steps, equal tokens and equally many rates tried.
+
+Written down before the run:
+
+    rate-ARM-TRIAL   a method at its middle learning rate, a third and three times of it; fewer steps, one seed, judged
+                     on validation reviews: every method gets the same number of trials
+    test-ARM-SEED    the method at its best rate, three seeds: paired test reviews, another domain, and how far the
+                     model went from the base on plain text
+    baselines        no training: calibrated zero-shot, sixteen examples, a bag of words, one person
+
+What comes first is of use alone: all trials and the first seed of every method, then the other seeds. Intervals over
+reviews and the spread over seeds are kept apart. LoRA r1 on queries and values has exactly as many weights as IA3.
+"""
+
+import json
+import shutil
+import statistics
+import tempfile
+
+import torch
+
+from course_utils.adapters import library, weights
+from course_utils.data import instructions, reviews
+from course_utils.evaluation import comparison, demonstrations, forgetting, graded
+from course_utils.models.base import load_base
+from course_utils.training import graded as training
+from course_utils.training import loop, sft, stages
+
+ARMS = {
+    "lora": ("lora", None),
+    "ia3": ("ia3", None),
+    "full": ("full", None),
+    "prompt": ("prompt", None),
+    "prefix": ("prefix", None),
+    "lora-r1": ("lora", {"rank": 1, "alpha": 2}),
+    "p-tuning": ("p-tuning", None),
+}
+TRIALS = {"low": 1 / 3, "middle": 1.0, "high": 3.0}  # times the method's middle learning rate
+SEEDS, STEPS, BATCH, TRIAL_STEPS = (0, 1, 2), 48, 16, 24
+VALIDATION, TEST, SHOTS = 200, 2000, 16
+TESTED = {"movies": TEST, "products": 300}  # domain → reviews
+TEXTS, TEXT_TOKENS = 8, 64  # plain text on which the distance to the base is measured
+DIRECTIONS = (1, 8, 64)  # of full tuning's change of a matrix
+FIGURES = (
+    "learning_rate",
+    "trained",
+    "bytes",
+    "seconds_a_step",
+    "peak_mb",
+    "divergence",
+    "error",
+    "products_correlation",
+)
+SETTING = {
+    "arms": {arm: list(pair) for arm, pair in ARMS.items()}, "trials": TRIALS, "seeds": SEEDS, "steps": STEPS,
+    "batch_size": BATCH, "trial_steps": TRIAL_STEPS, "validation": VALIDATION, "tested": TESTED,
+    "shots": SHOTS, "texts": TEXTS,
+}  # fmt: skip
+POINTS = (
+    "baselines",
+    *(point for arm in ARMS for point in (*(f"rate-{arm}-{trial}" for trial in TRIALS), f"test-{arm}-{SEEDS[0]}")),
+    *(f"test-{arm}-{seed}" for seed in SEEDS[1:] for arm in ARMS),
+)
+
+
+def measure(point, run, folder):
+    """One point of the grid.
+
+    Args:
+        point: one of POINTS.
+        run: the runtime's decisions.
+        folder: where the training run lives; the results of earlier points lie beside it.
+
+    Returns:
+        A dict that `summary` reads: a trial's correlation; a test's predictions, weights, bytes, seconds and memory.
+    """
+    kind, _, rest = point.partition("-")
+    if kind == "baselines":
+        return baselines()
+    arm, _, last = rest.rpartition("-")
+    if kind == "rate":
+        rate = float(f"{training.recipe_of(ARMS[arm][0], run.tier).learning_rate * TRIALS[last]:.1g}")
+        module, tokenizer, known = train(arm, run, folder, steps=TRIAL_STEPS, learning_rate=rate)
+        exam = graded.Exam.of(VALIDATION, tokenizer, split="validation")
+        return known | {"correlation": graded.correlation(exam.ratings(module), exam.truth)}
+    rate = best_rate([_result(folder, f"rate-{arm}-{trial}") for trial in TRIALS])
+    module, tokenizer, known = train(arm, run, folder, steps=STEPS, learning_rate=rate, seed=int(last))
+    base = load_base()[0]
+    if arm == "full":
+        known["directions"] = directions(base, module.model)
+        module.to(run.dtype)
+    films, products = (graded.Exam.of(count, tokenizer, domain=name) for name, count in TESTED.items())
+    said = films.ratings(module)
+    known |= {"predicted": packed(said), "error": graded.mean_absolute_error(said, films.truth)}
+    known["products_correlation"] = graded.correlation(products.ratings(module), products.truth)
+    known["divergence"] = forgetting.divergence(base, module.model, plain_texts(tokenizer))
+    return known
+
+
+def train(arm, run, folder, **changes):
+    """(trained module, tokenizer, what is known of its training)."""
+    method, sizes = ARMS[arm]
+    recipe = training.recipe_of(method, run.tier, batch_size=BATCH, **changes)
+    rows = list(reviews.load("movies", "train").select(range(recipe.steps * recipe.batch_size)))
+    job = training.job(rows, recipe, sizes=sizes)
+    module = stages.seeded(job.build, recipe.seed)
+    result = loop.train(module, job.rows, job.collate, recipe, folder, run=sft.precision(recipe, run), progress=False)
+    timings = [json.loads(line)["seconds"] for line in (folder / "timings.jsonl").read_text().splitlines()]
+    known = {
+        "learning_rate": recipe.learning_rate, "seed": recipe.seed, "trained": weights.count(module),
+        "loss": statistics.mean(result.losses[-8:]), "peak_mb": round(demonstrations.peak_mb()),
+        "seconds_a_step": statistics.median(timings),
+    }  # fmt: skip
+    shutil.rmtree(folder)  # full tuning would leave gigabytes at each point
+    known["bytes"] = sum(weight.numel() for weight in module.parameters()) * run.dtype.itemsize
+    if method != "full":
+        with tempfile.TemporaryDirectory() as place:
+            known["bytes"] = library.save(module.model, place)
+    return module.eval(), job.tokenizer, known
+
+
+def best_rate(trials):
+    """The learning rate whose trial correlates best."""
+    return max(trials, key=lambda trial: trial["correlation"])["learning_rate"]
+
+
+def baselines():
+    """What costs no training, on the test reviews, and the truth."""
+    model, tokenizer = load_base()
+    exam, checked = graded.Exam.of(TEST, tokenizer), graded.Exam.of(VALIDATION, tokenizer, split="validation")
+    rows = list(reviews.load("movies", "train").select(range(STEPS * BATCH)))
+    texts = [row["text"] for row in exam.rows]
+    one, rest = graded.one_person(exam.rows)
+    shown = graded.expected_rating(graded.few_shot(model, tokenizer, rows[:SHOTS], texts))
+    return {
+        "truth": packed(exam.truth),
+        "zero-shot": packed(exam.zero_shot(model, checked)[1]),
+        "examples": packed(shown),
+        "words": packed(graded.ridge(rows, checked.rows, texts)),
+        "person": graded.correlation(one, rest),
+    }
+
+
+def plain_texts(tokenizer):
+    """Token ids of plain text, TEXTS lists of one length, <bos> first."""
+    words = " ".join(row["answer"] for row in instructions.load("test"))
+    ids = tokenizer(words, add_special_tokens=False).input_ids
+    parts = torch.tensor(ids[: TEXTS * (TEXT_TOKENS - 1)]).view(TEXTS, -1).tolist()
+    return [[tokenizer.bos_token_id, *part] for part in parts]
+
+
+def directions(base, tuned):
+    """{count: share of a matrix's squared change in its first directions}, of the median query or value matrix.
+
+    Args:
+        base, tuned: the same model before and after full tuning.
+    """
+    before, shares = dict(base.named_parameters()), []
+    for name, weight in tuned.named_parameters():
+        if "q_proj" in name or "v_proj" in name:
+            squares = torch.linalg.svdvals(weight.detach().float() - before[name].float()).square()
+            shares.append(squares.cumsum(0) / squares.sum())
+    return {count: torch.stack([share[count - 1] for share in shares]).median().item() for count in DIRECTIONS}
+
+
+def packed(ratings):
+    """Ratings as one line of whole hundredths, so that thousands of them do not take thousands of lines."""
+    return " ".join(str(round(100 * rating)) for rating in ratings.tolist())
+
+
+def unpacked(line):
+    """What `packed` was given, to a hundredth."""
+    return torch.tensor([int(word) / 100 for word in line.split()])
+
+
+def summary(points):
+    """{arm: figures of its test points}, with intervals over reviews and, apart from them, every seed's correlation."""
+    given = points["baselines"]
+    truth, zero_shot = unpacked(given["truth"]), unpacked(given["zero-shot"])
+    found = {
+        name: {"alone": _triple(unpacked(given[name]), None, truth)} for name in ("zero-shot", "examples", "words")
+    }
+    tests = {arm: [points[f"test-{arm}-{seed}"] for seed in SEEDS] for arm in ARMS}
+    predicted = {arm: torch.stack([unpacked(test["predicted"]) for test in tests[arm]]) for arm in ARMS}
+    for arm, ours in predicted.items():
+        scores = [graded.correlation(ratings, truth) for ratings in ours]
+        found[arm] = {
+            "alone": _triple(ours, None, truth),
+            "over zero-shot": _triple(ours, zero_shot, truth),
+            "over full": _triple(ours, predicted["full"], truth),
+            "seeds": scores, "median": statistics.median(scores), "best": max(scores),
+        }  # fmt: skip
+        for name in FIGURES:
+            found[arm][name] = statistics.median(test[name] for test in tests[arm])
+    found["ia3 over lora-r1"] = _triple(predicted["ia3"], predicted["lora-r1"], truth)
+    return found
+
+
+def _triple(ours, other, truth):
+    gain = comparison.correlation_difference(ours, other, truth, over="items")
+    return [gain.mean, gain.low, gain.high]
+
+
+def _result(folder, point):
+    """What an earlier point gave."""
+    return json.loads((folder.parent / f"{point}.json").read_text(encoding="utf-8"))[0]

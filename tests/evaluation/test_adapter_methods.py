@@ -1,0 +1,85 @@
+"""The comparison on a tiny model: a trial, a test at the best rate, full tuning's directions, and the summary."""
+
+import json
+
+import datasets
+import pytest
+import torch
+
+from course_utils import runtime
+from course_utils.data import instructions, reviews
+from course_utils.evaluation import adapter_methods as methods
+
+ROWS = [
+    {"id": str(n), "text": f"the film is {word} {word}", "ratings": [r, r, r + 1], "mean": r + 1 / 3}
+    for n, (word, r) in enumerate([("good", 2), ("bad", -3), ("fine", 0), ("great", 3)] * 4)
+]
+
+
+@pytest.fixture(autouse=True)
+def small(tiny_folder, monkeypatch, one_thread):
+    monkeypatch.setenv("COURSE_MODEL", str(tiny_folder))
+    monkeypatch.setattr(reviews, "load", lambda domain, split: datasets.Dataset.from_list(ROWS))
+    monkeypatch.setattr(instructions, "load", lambda split: [{"answer": "the film is good and bad " * 20}])
+    for name, value in {"STEPS": 3, "TRIAL_STEPS": 2, "BATCH": 4, "TEXTS": 2, "TEXT_TOKENS": 6, "SHOTS": 2}.items():
+        monkeypatch.setattr(methods, name, value)
+    monkeypatch.setattr(methods, "DIRECTIONS", (1, 8))
+
+
+def keep(folder, point, result):
+    (folder / f"{point}.json").write_text(json.dumps([result]))
+
+
+def test_a_test_takes_the_best_rate_of_its_trials(tmp_path):
+    run = runtime.start(quiet=True)
+    trials = [methods.measure(f"rate-lora-{trial}", run, tmp_path / "point") for trial in methods.TRIALS]
+    assert [trial["learning_rate"] for trial in trials] == [3e-4, 1e-3, 3e-3]
+    for score, trial, result in zip((0.1, 0.9, 0.5), methods.TRIALS, trials, strict=True):
+        keep(tmp_path, f"rate-lora-{trial}", result | {"correlation": score})
+    found = methods.measure("test-lora-1", run, tmp_path / "point")
+    assert found["learning_rate"] == 1e-3 and found["seed"] == 1 and found["bytes"] > 0
+    assert len(methods.unpacked(found["predicted"])) == len(ROWS) and found["divergence"] >= 0
+    assert not (tmp_path / "point").exists(), "a point leaves its result alone"
+
+
+def test_full_tuning_says_in_how_many_directions_it_went(tmp_path):
+    for trial in methods.TRIALS:
+        keep(tmp_path, f"rate-full-{trial}", {"correlation": 0.5, "learning_rate": 1e-3})
+    found = methods.measure("test-full-0", runtime.start(quiet=True), tmp_path / "point")
+    assert 0 < found["directions"][1] < found["directions"][8] <= 1
+
+
+def test_baselines_are_on_the_test_reviews(monkeypatch):
+    monkeypatch.setattr(methods, "TEST", 12)
+    found = methods.baselines()
+    assert all(len(methods.unpacked(found[name])) == 12 for name in ("truth", "zero-shot", "examples", "words"))
+    assert 0.9 < found["person"] <= 1
+
+
+def test_the_summary_is_paired_and_names_every_arm():
+    truth = torch.arange(-10, 10) / 5
+    noisy = truth + torch.tensor([1.0, -1.0]).repeat(10)
+    points = {"baselines": {name: methods.packed(noisy) for name in ("zero-shot", "examples", "words")}}
+    points["baselines"]["truth"] = methods.packed(truth)
+    for arm in methods.ARMS:
+        said = methods.packed(noisy if arm == "full" else truth)
+        for seed in methods.SEEDS:
+            points[f"test-{arm}-{seed}"] = {"predicted": said, **dict.fromkeys(methods.FIGURES, 1 + seed)}
+    found = methods.summary(points)
+    assert found["ia3"]["median"] == pytest.approx(1) and found["ia3"]["over full"][0] > 0.05
+    assert found["full"]["over full"] == [0, 0, 0] and found["ia3 over lora-r1"] == [0, 0, 0]
+    assert found["ia3"]["seconds_a_step"] == 2 and set(methods.ARMS) < set(found)
+
+
+def test_every_method_gets_the_same_trials_and_seeds():
+    for arm in methods.ARMS:
+        mine = [point for point in methods.POINTS if point.startswith((f"rate-{arm}-", f"test-{arm}-"))]
+        assert len([p for p in mine if p.removeprefix(f"rate-{arm}-") in methods.TRIALS]) == 3
+    assert len(set(methods.POINTS)) == len(methods.POINTS) == 1 + 7 * 6
+    first = [methods.POINTS.index(f"test-{arm}-0") for arm in methods.ARMS]
+    assert max(first) < min(methods.POINTS.index(f"test-{arm}-1") for arm in methods.ARMS)
+
+
+def test_ratings_are_kept_to_a_hundredth():
+    assert methods.packed(torch.tensor([1.234, -0.5])) == "123 -50"
+    assert methods.unpacked("123 -50").tolist() == pytest.approx([1.23, -0.5])
