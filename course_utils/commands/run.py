@@ -1,6 +1,7 @@
 """`python -m course_utils run <experiment>`: an experiment too long for a notebook, resumable, its result committed.
 
 sft: how many demonstrations equal a good prompt, and LoRA against full tuning; about 25 minutes on two cores.
+quantization: what each format costs, and how fast each engine is; about 15 minutes on two cores.
 
 Each point runs in a process of its own, so that its peak memory is its own. Kill it and start it again: it goes on.
 The result is notebooks/reference/<experiment>.json, with the command, the machine and the date.
@@ -20,7 +21,7 @@ from course_utils.reporting import records
 
 REFERENCE = Path(__file__).resolve().parents[2] / "notebooks" / "reference"
 # experiment → its module, with POINTS, SETTING, measure(point, run, folder) and summary(points)
-EXPERIMENTS = {"sft": "course_utils.evaluation.demonstrations"}
+EXPERIMENTS = {"sft": "course_utils.evaluation.demonstrations", "quantization": "course_utils.evaluation.rounding"}
 
 
 def main(argv=None):

@@ -1,11 +1,10 @@
-"""What rounding costs: the loss of each token before and after, on the same real text, with an interval by document.
+"""What rounding costs: the loss of each token before and after, on the same real text, with an interval over documents.
 
-Tokens of one document are alike, so documents are resampled and not tokens. Every row starts with <bos>, without which
-Gemma's loss is another one.
+Tokens of one document are alike, so documents are resampled and not tokens. Every document starts with <bos>, without
+which Gemma's loss is another one.
 """
 
 import json
-from dataclasses import dataclass
 
 import torch
 
@@ -16,100 +15,92 @@ from course_utils.models.logprobs import token_logprobs
 from course_utils.quantization import layers
 
 
-@dataclass(frozen=True)
-class Text:
-    """Fixed real text: rows (B, T) int64, <bos> first and no pads; documents (B,) int64, from which each row comes."""
-
-    rows: torch.Tensor
-    documents: torch.Tensor
-
-    @property
-    def tokens(self):
-        """How many tokens are predicted."""
-        return self.rows.shape[0] * (self.rows.shape[1] - 1)
-
-
-def web_text(tokenizer, *, tokens, length):
-    """Pieces of web documents, one each, in the file's order.
+def web_text(tokenizer, *, documents, length, skip=0):
+    """(documents, length) int64: the first tokens of web documents in the file's order, <bos> first, no pads.
 
     Args:
         tokenizer: that puts <bos> first.
-        tokens: at least so many are predicted.
-        length: tokens of a row, <bos> included.
+        length: tokens of each; shorter documents are passed over.
+        skip: so many fitting documents are left out first, as those of another purpose.
 
     Raises:
-        ValueError: the documents that are long enough do not suffice.
+        ValueError: too few documents are long enough, or the tokenizer puts no <bos> first.
     """
-    path = assets.path("instructions") / "c4_demo.jsonl"
-    with path.open(encoding="utf-8") as lines:
-        return pieces(tokenizer, (json.loads(line)["text"] for line in lines), tokens=tokens, length=length)
-
-
-def pieces(tokenizer, texts, *, tokens, length):
-    """The first `length` tokens of each text that has so many, until `tokens` of them are predicted; as `web_text`."""
-    rows, numbers, wanted = [], [], -(-tokens // (length - 1))
-    for number, text in enumerate(texts):
+    with (assets.path("instructions") / "c4_demo.jsonl").open(encoding="utf-8") as lines:
+        texts = [json.loads(line)["text"] for line in lines]
+    rows = []
+    for text in texts:
         ids = tokenizer(text, truncation=True, max_length=length).input_ids
         if len(ids) == length:
             rows.append(ids)
-            numbers.append(number)
-        if len(rows) == wanted:
+        if len(rows) == skip + documents:
             break
-    if len(rows) < wanted:
-        raise ValueError(f"{len(rows)} documents have {length} tokens, {wanted} are needed. Take shorter rows.")
-    if tokenizer.bos_token_id is not None and any(row[0] != tokenizer.bos_token_id for row in rows):
+    else:
+        raise ValueError(f"{len(rows)} documents have {length} tokens, {skip + documents} are needed. Ask for fewer.")
+    if any(row[0] != tokenizer.bos_token_id for row in rows):
         raise ValueError("The tokenizer puts no <bos> first. Load it with load_base, whose tokenizer does.")
-    return Text(torch.tensor(rows), torch.tensor(numbers))
+    return torch.tensor(rows[skip:])
 
 
 @torch.inference_mode()
-def token_losses(model, text, *, batch=8):
-    """(B, T − 1) float32 of −log p in nats, on the CPU."""
+def token_losses(model, rows, *, batch=8):
+    """(B, T − 1) float32 of −log p in nats, on the CPU, for rows (B, T) without pads."""
     losses = []
-    for rows in text.rows.split(batch):
-        rows = rows.to(model.device)
-        hidden = model.base_model(rows, use_cache=False).last_hidden_state[:, :-1].contiguous()
-        losses.append(-token_logprobs(hidden, model.get_output_embeddings().weight, rows[:, 1:]).float().cpu())
+    for part in rows.split(batch):
+        part = part.to(model.device)
+        hidden = model.base_model(part, use_cache=False).last_hidden_state[:, :-1].contiguous()
+        losses.append(-token_logprobs(hidden, model.get_output_embeddings().weight, part[:, 1:]).float().cpu())
     return torch.cat(losses)
 
 
-def by_document(losses, text):
-    """(D,) mean loss of each document, from (B, T − 1)."""
-    names, place = text.documents.unique(return_inverse=True)
-    sums = torch.zeros(len(names)).index_add(0, place, losses.mean(1).float())
-    return sums / torch.bincount(place)
+def difference(ours, baseline, *, seed=0):
+    """An Estimate of ours − baseline in nats a token, both (B, T − 1), with its interval over documents."""
+    return comparison.paired_difference(ours.mean(1), baseline.mean(1), over="items", seed=seed)
 
 
-def difference(ours, baseline, text, *, seed=0):
-    """An Estimate of mean loss ours − baseline in nats a token, with its interval over documents."""
-    ours, baseline = by_document(ours, text), by_document(baseline, text)
-    return comparison.paired_difference(ours, baseline, over="items", seed=seed)
+def share_won_back(better, worse, exact, *, seed=0):
+    """An Estimate of the share of the loss that rounding adds and a repair takes away, with its interval.
+
+    Args:
+        better, worse, exact: (B, T − 1) losses with the repair, with plain rounding, with the weights as they were.
+    """
+    repaired, added = ((worse - side).mean(1).double() for side in (better, exact))
+    generator = torch.Generator().manual_seed(seed)
+    picked = comparison.resampled_weights(len(added), True, generator)
+    shares = (picked @ repaired) / (picked @ added)
+    low, high = torch.quantile(shares, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return comparison.Estimate((repaired.mean() / added.mean()).item(), low, high, 1, len(added))
 
 
-def compare(model, formats, text, *, head=False, names=None, progress=iter):
+def compare(model, formats, rows, *, progress=iter, **choice):
     """Round the model in several ways and read the same text with each.
 
     Args:
         model: a causal language model of transformers; the same afterwards.
         formats: {name: weight → QuantizedWeight, or dict of them by layer}.
-        head, names: which layers, as for `layers.rounded`.
+        rows: (B, T) int64.
         progress: wraps the list of names, as tqdm does.
+        choice: which layers, as for `layers.rounded`.
 
     Returns:
         {name: (bits a weight over these layers, (B, T − 1) losses)}.
     """
     results = {}
     for name in progress(list(formats)):
-        with layers.rounded(model, formats[name], head=head, names=names) as bits:
-            results[name] = (bits, token_losses(model, text))
+        with layers.rounded(model, formats[name], **choice) as bits:
+            results[name] = (bits, token_losses(model, rows))
     return results
 
 
-def layers_by_source(source, model, *, head=False):
-    """{GGUF format: [layer names]} of a converted model's linear layers, by the format their weights once had."""
+def layers_by_source(source, model):
+    """{GGUF format: [layer names]} of a converted model's linear layers, the head too, by the format they once had.
+
+    Args:
+        source: the GGUFFile it came from.
+    """
     formats = {parameter_name(name).removesuffix(".weight"): form for name, form in source.formats.items()}
     own, groups = model.get_output_embeddings(), {}
-    for name, layer in layers.linear_layers(model, head=head).items():
+    for name, layer in layers.linear_layers(model, head=True).items():
         form = formats["model.embed_tokens"] if layer is own else formats[name]
         groups.setdefault(form, []).append(name)
     return groups

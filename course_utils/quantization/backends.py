@@ -1,35 +1,14 @@
-"""The libraries that run quantized models, behind one interface: bytes, loss, decode and prefill speed.
+"""The libraries that run quantized models inside transformers: bitsandbytes, torchao and PyTorch itself.
 
-Transformers runs the model in bf16 or fp32, and with its linear layers replaced by those of bitsandbytes, torchao and
-PyTorch itself; llama.cpp has its own module, quantization/llama_cpp. Here the blocks' linear layers are quantized;
-embedding and head stay as they are. Fewer bits are fewer bytes in any case; they are faster only where a kernel reads
-the codes as they lie.
+Each replaces the linear layers of a model's blocks; embedding and head stay as they are. llama.cpp has its own module.
 """
 
-import copy
-import importlib.util
-import logging
-import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 
-from course_utils.models.logprobs import token_logprobs
-from course_utils.quantization import integer, layers
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table; None where nothing was measured, and `missing` says why."""
-
-    name: str
-    bytes: int | None = None  # of all weights, scales included
-    loss: float | None = None  # nats a token
-    decode_1: float | None = None  # tokens a second, one row
-    decode_16: float | None = None  # tokens a second, 16 rows together
-    prefill: float | None = None  # tokens read a second
-    missing: str = ""  # what to install
+from course_utils.quantization import layers
 
 
 @dataclass(frozen=True)
@@ -40,66 +19,6 @@ class Backend:
     package: str | None  # that must be installed, None for torch alone
     convert: object  # (model, its own copy) → model
     dtype: torch.dtype = torch.bfloat16  # of what is not quantized
-
-    @property
-    def missing(self):
-        """How to get it, or "" when it is here."""
-        if self.package is None or importlib.util.find_spec(self.package) is not None:
-            return ""
-        return f"{self.name} needs {self.package}: pip install --no-deps {self.package}, then run the cell again"
-
-
-def measure(backend, model, rows, *, tokens, prompt, decode=(1, 16)):
-    """One row of the table.
-
-    Args:
-        backend: from BACKENDS.
-        model: a causal language model of transformers, left as it is.
-        rows: (B, T) int64 of real text, <bos> first, without pads.
-        tokens: to decode for the speed.
-        prompt: tokens to read for the prefill speed.
-        decode: batch sizes of the decode columns.
-
-    Returns:
-        A Row. A package that is absent, or that fails here, leaves a sentence in `missing`.
-    """
-    if backend.missing:
-        return Row(backend.name, missing=backend.missing)
-    from course_utils.quantization import speed
-
-    try:
-        with _quiet():
-            ready = backend.convert(copy.deepcopy(model).to(backend.dtype).eval())
-            decoded = [speed.decode(ready, batch=size, tokens=tokens) for size in decode]
-            return Row(
-                backend.name, stored_bytes(ready), loss(ready, rows), *decoded, speed.prefill(ready, tokens=prompt)
-            )
-    except (RuntimeError, ImportError, NotImplementedError, AssertionError, AttributeError, TypeError) as error:
-        reason = (str(error).splitlines() or [""])[0][:120]
-        return Row(backend.name, missing=f"{backend.name} does not run here: {type(error).__name__}: {reason}")
-
-
-@contextmanager
-def _quiet():
-    """Without the libraries' own remarks on what they lack and will change; a notebook's output is better without."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
-
-
-@torch.inference_mode()
-def loss(model, rows):
-    """Mean −log p over all tokens of rows (B, T) but each row's first, in nats."""
-    total = 0.0
-    for row in rows.to(model.device):
-        hidden = model.base_model(row[None], use_cache=False).last_hidden_state[0, :-1].contiguous()
-        total -= token_logprobs(hidden, model.get_output_embeddings().weight, row[1:]).sum().item()
-    return total / (rows.shape[0] * (rows.shape[1] - 1))
 
 
 def stored_bytes(model):
@@ -187,29 +106,6 @@ def _dynamic_int8(model):
     return quantize_dynamic(model, dict.fromkeys(layers.linear_layers(model), default_dynamic_qconfig), inplace=True)
 
 
-class PackedInt4(torch.nn.Module):
-    """Four bits with a zero-point, groups of 32, multiplied by PyTorch's own CPU kernel, which reads the codes."""
-
-    def __init__(self, layer, group=32):
-        super().__init__()
-        if layer.weight.device.type != "cpu":
-            raise NotImplementedError("this kernel of PyTorch is for CPUs")
-        self.group = group
-        weight = integer.quantize(layer.weight, bits=4, granularity="group", group=group, zero_point=True)
-        codes = weight.integers().view(weight.shape).to(torch.int32)
-        self.register_buffer("codes", torch.ops.aten._convert_weight_to_int4pack_for_cpu(codes, 1))
-        scales = weight.scales.view(len(codes), -1)
-        # the kernel's ŵ = s (q − 8) + m
-        shifts = scales * (8 - weight.zeros.view(len(codes), -1).float())
-        self.register_buffer("grid", torch.stack([scales, shifts], -1).transpose(0, 1).contiguous().bfloat16())
-
-    def forward(self, x):
-        """(..., I) → (..., O)."""
-        rows = x.reshape(-1, x.shape[-1]).bfloat16().contiguous()
-        product = torch.ops.aten._weight_int4pack_mm_for_cpu(rows, self.codes, self.group, self.grid)
-        return product.view(*x.shape[:-1], -1).to(x.dtype)
-
-
 BACKENDS = {
     backend.name: backend
     for backend in (
@@ -220,7 +116,6 @@ BACKENDS = {
         Backend("torchao int8", "torchao", _torchao(_ao_int8)),
         Backend("torchao int4", "torchao", _torchao(_ao_int4)),
         Backend("PyTorch int8", None, _dynamic_int8, torch.float32),
-        Backend("PyTorch int4", None, _each_layer(PackedInt4)),
     )
 }
 

@@ -5,8 +5,8 @@ U the upper Cholesky factor of H⁻¹ (UᵀU = H⁻¹), rounding column j with e
 
     W[:, j+1:] −= e · U[j, j+1:]
 
-Deviations: H is not multiplied by 2, which cancels; columns are worked through in the given order; the changes are
-applied at once and not in lazy batches, which only matters on a GPU.
+Deviations: H is not multiplied by 2, which cancels; columns are worked through in the given order. What lies beyond a
+group is changed once for the whole group, the paper's lazy batches.
 """
 
 from contextlib import contextmanager
@@ -24,13 +24,13 @@ def hessian(inputs):
     return rows.t() @ rows / len(rows)
 
 
-def quantize(weight, curvature, *, bits=4, group=128, damping=0.01, zero_point=False, scale_dtype=torch.float16):
+def quantize(weight, curvature, *, bits=4, group=128, damping=0.01, scale_dtype=torch.float16):
     """Round a weight so that the layer's output on the calibration inputs changes little.
 
     Args:
         weight: (O, I), finite.
         curvature: (I, I) from `hessian`.
-        bits, group, zero_point, scale_dtype: of the result, as for `integer.quantize` with granularity "group".
+        bits, group, scale_dtype: of the result, as for `integer.quantize` with granularity "group".
         damping: share of H's mean diagonal that is added to its diagonal, so that it can be inverted.
 
     Returns:
@@ -43,21 +43,21 @@ def quantize(weight, curvature, *, bits=4, group=128, damping=0.01, zero_point=F
     weights.check_divides(weight.shape[1], group, "A row")
     if curvature.shape != (weight.shape[1],) * 2:
         raise ValueError(f"Expected a Hessian {(weight.shape[1],) * 2}, got {tuple(curvature.shape)}.")
-    work, factor = weight.detach().float().clone(), _inverse_factor(curvature, damping)
-    codes, scales, zeros = [], [], []
-    for start in range(0, weight.shape[1], group):
+    work, factor = weight.detach().float().t().contiguous(), _inverse_factor(curvature, damping)  # columns lie as rows
+    codes, scales = torch.empty(work.shape, dtype=torch.int8, device=work.device), []
+    for start in range(0, len(work), group):
+        columns, inside = work[start : start + group], factor[start : start + group, start : start + group]
         # the grid of a group is chosen when its turn comes, from weights that already carry the repairs
-        scale, zero = integer.grid(work[:, start : start + group], bits, zero_point, scale_dtype)
+        scale, _ = integer.grid(columns.t(), bits, scale_dtype=scale_dtype)
+        errors = torch.empty_like(columns)
+        for c, column in enumerate(columns):
+            codes[start + c] = integer.codes_of(column, scale[:, 0], None, bits)
+            errors[c] = (column - codes[start + c] * scale[:, 0].float()) / inside[c, c]
+            columns[c + 1 :].addr_(inside[c, c + 1 :], errors[c], alpha=-1)
+        work[start + group :].addmm_(factor[start : start + group, start + group :].t(), errors, alpha=-1)
         scales.append(scale)
-        zeros.append(zero)
-        for column in range(start, start + group):
-            codes.append(integer.codes_of(work[:, column : column + 1], scale, zero, bits))
-            rounded = (codes[-1].float() - (0 if zero is None else zero.float())) * scale.float()
-            error = (work[:, column : column + 1] - rounded) / factor[column, column]
-            work[:, column + 1 :] -= error @ factor[column : column + 1, column + 1 :]
-    blocks = torch.cat(codes, 1).reshape(-1, group)
-    zeros = torch.stack(zeros, 1).view(-1, 1) if zero_point else None
-    return integer.IntegerWeight(weight, blocks, torch.stack(scales, 1).view(-1, 1), zeros, bits)
+    blocks = codes.t().reshape(-1, group)
+    return integer.IntegerWeight(weight, blocks, torch.stack(scales, 1).view(-1, 1), None, bits)
 
 
 def _inverse_factor(curvature, damping):

@@ -16,35 +16,18 @@ GRANULARITIES = ("tensor", "row", "group")
 
 
 class IntegerWeight(weights.QuantizedWeight):
-    """codes (blocks, size) int8 or uint8, two of 4 bits in a byte; scales (blocks, 1); zeros (blocks, 1) or None."""
+    """codes (blocks, size) int8 or uint8; scales (blocks, 1); zeros (blocks, 1) or None."""
 
     def __init__(self, weight, codes, scales, zeros, bits):
         super().__init__(weight, bits)
-        self.packed = bits == 4 and codes.shape[-1] % 2 == 0
-        self.shift = 0 if zeros is not None else 2 ** (bits - 1)  # packed codes have no sign
-        self.register_buffer("codes", weights.pack((codes + self.shift).to(torch.uint8)) if self.packed else codes)
+        self.register_buffer("codes", codes)
         self.register_buffer("scales", scales)
         self.register_buffer("zeros", zeros)
 
-    def integers(self, rows=None):
-        """(blocks, size) the whole numbers before any scale, zero-point not yet subtracted."""
-        codes = self._of(self.codes, rows)
-        return weights.unpack(codes).to(torch.int16) - self.shift if self.packed else codes
-
-    def dequantize(self, rows=None):
-        """(O, I) in the dtype that came in, or only these rows."""
-        numbers = self.integers(rows).float()
-        if self.zeros is not None:
-            numbers = numbers - self._of(self.zeros, rows).float()
-        return (numbers * self._of(self.scales, rows).float()).reshape(-1, self.shape[1]).to(self.dtype)
-
-    def _of(self, stored, rows):
-        """The blocks of these rows; one block for the whole tensor serves every row."""
-        if rows is None:
-            return stored
-        if len(self.scales) == 1:
-            return stored.reshape(self.shape[0], -1)[rows] if stored is self.codes else stored
-        return stored.unflatten(0, (self.shape[0], -1))[rows].flatten(0, 1)
+    def dequantize(self):
+        """(O, I) in the dtype that came in."""
+        numbers = self.codes.float() if self.zeros is None else self.codes.float() - self.zeros.float()
+        return (numbers * self.scales.float()).reshape(self.shape).to(self.dtype)
 
 
 def quantize(weight, *, bits=8, granularity="row", group=128, zero_point=False, scale_dtype=torch.float32):

@@ -1,8 +1,9 @@
 """LoftQ (Li et al. 2023): let the adapter start from the rounding error instead of from zero.
 
-    W ≈ Ŵ + s B A       Ŵ = quantize(W − s B A),  B A = the closest matrix of rank R to (W − Ŵ) / s,  in turns
+    W ≈ Ŵ + s B A       B A = the closest matrix of rank R to (W − Ŵ) / s
 
-LoRA's zero start keeps the rounded model exactly; this start keeps the original one as well as R ranks can.
+LoRA's zero start keeps the rounded model exactly; this start keeps the original one as well as R ranks can. Deviation:
+the paper quantizes W − s B A anew and fits again, a few times; here the codes stay, so that both starts share them.
 """
 
 import torch
@@ -22,28 +23,6 @@ def low_rank(matrix, rank):
     root = squares[-rank:].clamp(min=1e-30).sqrt().sqrt()
     vectors = vectors[:, -rank:]
     return (vectors * root).to(matrix), (vectors.t() @ matrix.double() / root[:, None]).to(matrix)
-
-
-def start(weight, quantize, *, rank, scaling=1.0, rounds=1):
-    """A quantized weight and the adapter that repairs most of its error.
-
-    Args:
-        weight: (O, I).
-        quantize: weight → QuantizedWeight.
-        rank: R of the adapter.
-        scaling: LoRA's α / R.
-        rounds: turns of quantizing and fitting; the paper takes 1 to 10.
-
-    Returns:
-        (quantized, up (O, R), down (R, I)), float32 factors.
-    """
-    weight = weight.detach().float()
-    repair = torch.zeros_like(weight)
-    for _ in range(rounds):
-        quantized = quantize(weight - repair)
-        up, down = low_rank(weight - quantized.dequantize().float(), rank)
-        repair = up @ down
-    return quantized, up / scaling**0.5, down / scaling**0.5
 
 
 @torch.no_grad()

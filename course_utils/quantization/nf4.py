@@ -83,15 +83,10 @@ class TableWeight(weights.QuantizedWeight):
         outer = self.scales.repeat_interleave(SCALES_IN_BLOCK)[: len(self.scale_codes)]
         return dynamic_codes().to(outer.device)[self.scale_codes.long()] * outer + self.offset
 
-    def dequantize(self, rows=None):
-        """(O, I) in the dtype that came in, or only these rows, which must be whole blocks then."""
-        codes, scales = self.codes, self.block_scales()
-        if rows is not None:
-            weights.check_divides(self.shape[1], self.block, "A row")
-            codes = codes.view(self.shape[0], -1)[rows].flatten()
-            scales = scales.view(self.shape[0], -1)[rows].flatten()
-        values = self.table[weights.unpack(codes).int()].view(-1, self.block) * scales[:, None]
-        return values.reshape(-1, self.shape[1]).to(self.dtype)
+    def dequantize(self):
+        """(O, I) in the dtype that came in."""
+        values = self.table[weights.unpack(self.codes).int()].view(-1, self.block) * self.block_scales()[:, None]
+        return values.reshape(self.shape).to(self.dtype)
 
 
 def quantize(weight, *, table="nf4", block=64, double=False):

@@ -43,6 +43,6 @@ def matmul(inputs, weight, *, threshold=THRESHOLD):
     regular = rows.index_fill(1, kept, 0.0)
     scales, _ = integer.grid(regular, 8)
     codes = integer.codes_of(regular, scales, None, 8)
-    product = codes.float() @ weight.integers().float().t() * scales * weight.scales.float().t()
+    product = codes.float() @ weight.codes.float().t() * scales * weight.scales.float().t()
     exact = rows[:, kept] @ weight.dequantize().float()[:, kept].t()
     return (product + exact).view(*inputs.shape[:-1], -1)

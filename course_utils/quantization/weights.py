@@ -20,8 +20,8 @@ class QuantizedWeight(torch.nn.Module):
         super().__init__()
         self.bits, self.shape, self.dtype = bits, tuple(weight.shape), weight.dtype
 
-    def dequantize(self, rows=None):
-        """The numbers that the codes stand for, (O, I), or only the given rows, (N, I)."""
+    def dequantize(self):
+        """The numbers that the codes stand for, (O, I)."""
         raise NotImplementedError
 
     @property

@@ -20,14 +20,29 @@ def output_error(weight, quantized, inputs):
     return ((inputs @ (weight - quantized.dequantize()).t()) ** 2).sum().item()
 
 
-@pytest.mark.parametrize("zero_point", [False, True])
-def test_it_repairs_half_of_what_rounding_breaks(zero_point, normal_weight, inputs):
+def test_it_repairs_half_of_what_rounding_breaks(normal_weight, inputs):
     half = len(inputs) // 2
-    ours = gptq.quantize(normal_weight, gptq.hessian(inputs[:half]), group=64, zero_point=zero_point)
-    nearest = integer.quantize(normal_weight, zero_point=zero_point, **NEAREST)
+    ours = gptq.quantize(normal_weight, gptq.hessian(inputs[:half]), group=64)
+    nearest = integer.quantize(normal_weight, **NEAREST)
     assert ours.nbytes == nearest.nbytes and ours.codes.shape == nearest.codes.shape
     held_out = inputs[half:]
     assert output_error(normal_weight, ours, held_out) < 0.5 * output_error(normal_weight, nearest, held_out)
+
+
+def test_lazy_batches_are_the_formula_column_by_column(normal_weight, inputs):
+    curvature = gptq.hessian(inputs).double()
+    work, expected = normal_weight.double().clone(), torch.empty_like(normal_weight)
+    curvature += 0.01 * curvature.diagonal().mean() * torch.eye(128)
+    factor = torch.linalg.cholesky(torch.linalg.inv(curvature), upper=True)
+    for column in range(128):
+        if column % 64 == 0:
+            scale = work[:, column : column + 64].abs().amax(1) / 7
+            scale = scale.half().double()
+        expected[:, column] = (work[:, column] / scale).round().clamp(-7, 7) * scale
+        error = (work[:, column] - expected[:, column]) / factor[column, column]
+        work[:, column + 1 :] -= error[:, None] * factor[column, column + 1 :]
+    ours = gptq.quantize(normal_weight, gptq.hessian(inputs), group=64).dequantize()
+    assert ((ours - expected).abs() < 1e-6).double().mean() > 0.98  # a rare tie of fp32 falls the other way
 
 
 def test_independent_inputs_leave_rounding_to_nearest(normal_weight):
