@@ -143,6 +143,40 @@ class PPO(Recipe):
 
 
 @dataclass(frozen=True)
+class Adapter(Recipe):
+    """10 to 14: one adapter method learns to grade reviews, and on how many held-out ones it is judged."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    test: int  # held-out reviews that are graded
+    unlabelled: int  # reviews whose ratings nobody looks at, for calibration
+    probe_steps: int  # of the short runs: another task, another start, a run that goes wrong
+    probe_test: int  # held-out reviews on which these are judged
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.test < 100 or self.unlabelled < 10:
+            raise ValueError(
+                f"The claim needs at least 100 test and 10 unlabelled reviews, got {self.test} and {self.unlabelled}."
+            )
+
+    @property
+    def rows(self):
+        """How many reviews are learned from, each once."""
+        return self.steps * self.batch_size
+
+
+def _adapter(learning_rate, minutes, memory_gb, measured):
+    return {
+        "cpu": Adapter(minutes, memory_gb, measured, 32, 16, learning_rate, 200, 60, 8, 100),
+        "gpu-16gb": Adapter(2, 6, False, 300, 32, learning_rate, 1000, 300, 60, 400),
+        "gpu-24gb": Adapter(2, 6, False, 300, 32, learning_rate, 2000, 300, 60, 400),
+        "gpu-80gb": Adapter(2, 8, False, 300, 32, learning_rate, 2000, 300, 60, 400),
+    }
+
+
+@dataclass(frozen=True)
 class Quantization(Recipe):
     """15 Quantization: how much text is read in each format, and how long each engine is timed."""
 
@@ -203,6 +237,11 @@ _ROWS = {
         "gpu-24gb": PPO(6, 8, False, 40, 64, 1e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 64, 16, 10, 5e-4, 4, 40),
         "gpu-80gb": PPO(6, 8, False, 40, 64, 1e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 64, 16, 10, 5e-4, 4, 40),
     },
+    "10": _adapter(1e-3, 1.4, 3, False),
+    "11": _adapter(1e-2, 1.4, 3, False),
+    "12": _adapter(3e-2, 1.4, 3, False),
+    "13": _adapter(1e-3, 1.4, 3, False),
+    "14": _adapter(1e-2, 1.4, 3, False),
     "15": {
         "cpu": Quantization(2, 4, False, 40, 128, 8, 32, 128, 64, 32),
         "gpu-16gb": Quantization(3, 6, False, 80, 256, 16, 64, 128, 64, 64),

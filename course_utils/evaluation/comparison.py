@@ -104,3 +104,49 @@ def _check(values, over, level):
         raise ValueError(f"An interval over items needs at least two of them, got {items}.")
     if not torch.isfinite(values).all():
         raise ValueError("Some values are NaN or infinite; a mean of these would hide a broken run.")
+
+
+def correlation_difference(ours, baseline, truth, *, over="both", level=0.95, seed=0):
+    """Correlation with the truth, ours minus the baseline's, on the same items, with its interval.
+
+    Args:
+        ours: (draws, items) or (items,) predictions; the estimate is the mean of the draws' correlations.
+        baseline: the same shape, or (items,), then paired with every draw; None for our correlation itself.
+        truth: (items,).
+
+    Raises:
+        ValueError: as for `paired_difference`.
+    """
+    ours, truth = torch.as_tensor(ours).double(), torch.as_tensor(truth).double()
+    baseline = None if baseline is None else torch.as_tensor(baseline).double()
+    ours = ours[None] if ours.ndim == 1 else ours
+    if ours.shape[-1] != len(truth) or (baseline is not None and baseline.shape not in (ours.shape, truth.shape)):
+        came = None if baseline is None else tuple(baseline.shape)
+        raise ValueError(
+            f"Expected predictions for the {len(truth)} items of the truth, in as many draws, got {tuple(ours.shape)} "
+            f"and {came}."
+        )
+    for values in (ours, truth[None], *([] if baseline is None else [baseline.reshape(-1, len(truth))])):
+        _check(values, "draws" if over == "draws" and len(ours) < 2 else "items", level)
+    draws, items = ours.shape
+    generator = torch.Generator().manual_seed(seed)
+    row = resampled_weights(draws, over in ("draws", "both") and draws > 1, generator)
+    column = resampled_weights(items, over in ("items", "both"), generator)
+
+    def gain(weights):
+        found = _correlations(ours, truth, weights)
+        return found if baseline is None else found - _correlations(baseline.reshape(-1, items), truth, weights)
+
+    resampled = (gain(column) * row).sum(1)
+    ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    low, high = torch.quantile(resampled, ends).tolist()
+    even = torch.full((1, items), 1 / items, dtype=torch.float64)
+    return Estimate(gain(even).mean().item(), low, high, draws, items)
+
+
+def _correlations(predicted, truth, weights):
+    """(draws, items), (items,), (R, items) weights → (R, draws) weighted correlations."""
+    mean, centre = weights @ predicted.T, (weights @ truth)[:, None]
+    together = weights @ (predicted * truth).T - mean * centre
+    spread = weights @ (predicted**2).T - mean**2
+    return together / (spread * ((weights @ truth**2)[:, None] - centre**2)).sqrt()

@@ -5,6 +5,7 @@ peft computes in fp32. `fast_blocks` replaces three forward methods, on the inst
 asked to, by functions with their backward written out:
 
     LoRA linear     y = x Wᵀ + s (x Aᵀ) Bᵀ          matrices in the base's dtype, no gradient for the frozen W
+    IA3 linear      y = l ∘ (x Wᵀ) or (l ∘ x) Wᵀ       one product in the base's dtype instead of two casts
     RMSNorm         y = x / √(mean x² + ε) · (1 + w)   one fp32 copy, changed in place
     gated MLP       y = gelu(g) · u                    keeps g and u, computes gelu(g) again
 
@@ -42,6 +43,8 @@ def _replacement(module):
     names = {kind.__name__ for kind in type(module).__mro__}
     if "LoraLayer" in names and isinstance(getattr(module, "base_layer", None), torch.nn.Linear):
         return _lora_forward
+    if "IA3Layer" in names and isinstance(getattr(module, "base_layer", None), torch.nn.Linear):
+        return _ia3_forward
     if "Gemma3RMSNorm" in names:
         return _norm_forward
     if "Gemma3MLP" in names and module.config.hidden_activation == "gelu_pytorch_tanh":
@@ -71,6 +74,21 @@ def _frozen_dtype(base):
     if type(base) is torch.nn.Linear:
         return None if base.weight.requires_grad else base.weight.dtype
     return getattr(base, "decoded_dtype", None)  # codes of few bits, which the layer decodes whenever it is asked
+
+
+def _ia3_forward(layer, original, x, *args, **kwargs):
+    base, active = layer.base_layer, [name for name in layer.active_adapters if name in layer.ia3_l]
+    plain = (
+        len(active) == 1
+        and not (args or kwargs or layer.disable_adapters or layer.merged)
+        and type(base) is torch.nn.Linear
+        and x.dtype == base.weight.dtype
+        and not torch.is_autocast_enabled(x.device.type)
+    )
+    if not plain:
+        return original(x, *args, **kwargs)
+    scale = layer.ia3_l[active[0]].flatten()
+    return base(Rescale.apply(x, scale)) if layer.is_feedforward else Rescale.apply(base(x), scale)
 
 
 def _norm_forward(norm, original, x):
@@ -116,6 +134,25 @@ class LoraLinear(torch.autograd.Function):
         if ctx.needs_input_grad[3]:
             grad_up = (grad.t() @ inner).to(up.dtype).mul_(ctx.scaling)
         return grad_x, None, grad_down, grad_up, None
+
+
+class Rescale(torch.autograd.Function):
+    """y = l ∘ x with l (D) in fp32, rounded to x's dtype once.
+
+    dx = l ∘ dy,  dl = Σ over rows of x ∘ dy, in fp32
+    """
+
+    @staticmethod
+    def forward(ctx, x, scale):
+        ctx.save_for_backward(x, scale)
+        return x * scale.to(x.dtype)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        x, scale = ctx.saved_tensors
+        products = (x * grad.to(scale.dtype)).flatten(0, -2).sum(0)
+        return grad * scale.to(grad.dtype), products
 
 
 class ScaledRMSNorm(torch.autograd.Function):

@@ -9,6 +9,8 @@ are the same in each row, and the gradients that they would have got there are a
     shared: <bos>               input_ids     <bos> a b c d e            (1, M), P tokens shared
                                 position_ids    0   1 2 3 1 2
 
+Virtual tokens of a soft prompt stand in front of all rows and are read once as well.
+
 Attention must not cross from one row into the next. transformers sees that from the position ids and builds a mask of
 N × N; `attend_within_rows`, registered as an attention of its own, works through the rows instead and needs none. It is
 exact, not an approximation: every row gets what it would get alone (fp32: to rounding).
@@ -21,6 +23,8 @@ from torch.nn import functional as F
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+
+from course_utils.models import virtual
 
 ATTENTION = "within_rows"
 
@@ -39,23 +43,25 @@ def packed_hidden(model, input_ids, mask):
     if mask.dtype != torch.bool or mask.shape != input_ids.shape:
         raise ValueError(f"Expected a bool mask {tuple(input_ids.shape)}, got {mask.dtype} {tuple(mask.shape)}.")
     trunk = model.get_base_model() if hasattr(model, "get_base_model") else model
-    shared = shared_length(input_ids, mask) if _can_share(trunk, input_ids) else 0
+    soft = virtual.of_library(model)
+    here = _can_share(trunk, input_ids, soft.count if soft else 0)
+    shared = shared_length(input_ids, mask) if here else 0
+    if soft and not (here and (shared or len(input_ids) == 1)):
+        with soft.hooked(trunk):  # each row has its own virtual tokens then, and pads are computed
+            return trunk.base_model(input_ids, mask.long(), use_cache=False).last_hidden_state[mask]
     read = mask.clone()
     read[1:, :shared] = False
     lengths = [*([shared] if shared else []), *(mask.sum(dim=1) - shared).tolist()]
-    output = trunk.base_model(
-        input_ids=input_ids[read][None],
-        position_ids=(mask.cumsum(dim=1) - 1)[read][None],
-        use_cache=False,
-        row_lengths=tuple(lengths),
-        shared=shared,
-    )
+    tokens = {"input_ids": input_ids[read][None], "position_ids": (mask.cumsum(dim=1) - 1)[read][None]}
+    tokens |= {"row_lengths": tuple(lengths), "shared": shared}
+    hidden = trunk.base_model(**(soft.before_packed(trunk, tokens) if soft else tokens), use_cache=False)
+    hidden = hidden.last_hidden_state[0, -int(read.sum()) :]
     if not shared:
-        return output.last_hidden_state[0]
+        return hidden
     place = torch.zeros_like(input_ids)
-    place[read] = torch.arange(int(read.sum()), device=place.device)
+    place[read] = torch.arange(len(hidden), device=place.device)
     place[1:, :shared] = place[:1, :shared]
-    return output.last_hidden_state[0][place[mask]]
+    return hidden[place[mask]]
 
 
 def shared_length(input_ids, mask):
@@ -69,14 +75,15 @@ def shared_length(input_ids, mask):
     return min(int(same.cumprod(dim=0).sum()), int(mask.sum(dim=1).min()) - 1)
 
 
-def _can_share(trunk, input_ids):
+def _can_share(trunk, input_ids, virtual_tokens=0):
     """Whether the rows will go through `_RowAttention`, which alone knows of a shared beginning."""
     config = trunk.config.get_text_config()
-    window = getattr(config, "sliding_window", None) or input_ids.shape[1]
+    length = virtual_tokens + input_ids.shape[1]
+    window = getattr(config, "sliding_window", None) or length
     dropped = trunk.training and getattr(config, "attention_dropout", 0)
     return (
         trunk.config._attn_implementation == ATTENTION
-        and input_ids.shape[1] <= window
+        and length <= window
         and not dropped
         and _by_hand(input_ids.device)
     )
@@ -101,7 +108,7 @@ def attend_within_rows(
 
     Args:
         query: (1, H, N, D).
-        key, value: (1, K, N, D), H a multiple of K.
+        key, value: (1, K, P + N, D), H a multiple of K; P keys of a learned prefix stand before the first row's.
         row_lengths: the number of tokens of each row, or None for a batch that is not packed.
         shared: how many tokens the first of these rows has when all others go on behind it, else 0.
 
@@ -139,7 +146,7 @@ def _attend_from_one(query, key, value, mask, scaling):
 def _attend_by_library(query, key, value, row_lengths, scaling):
     """(N, H, D), one call of the library's kernel a row."""
     outputs = []
-    for row in _rows(row_lengths, query, key, value):
+    for row in _rows(row_lengths, (query,), (key, value)):
         q, k, v = (tensor.transpose(0, 1)[None] for tensor in row)
         output = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=True)
         outputs.append(output[0].transpose(0, 1))
@@ -157,7 +164,8 @@ class _RowAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx, query, key, value, row_lengths, shared, scaling):
         output, weights = torch.empty_like(query, memory_format=torch.contiguous_format), []
-        for row, (q, k, v, o) in enumerate(_rows(row_lengths, query, key, value, output)):
+        shared = _shared_keys(query, key, shared)
+        for row, (q, o, k, v) in enumerate(_rows(row_lengths, (query, output), (key, value))):
             k, v = (_behind(tensor[:shared], own, row) for tensor, own in ((key, k), (value, v)))
             q, k, v = _by_key_head(q, k.shape[1]), k.transpose(0, 1), v.transpose(0, 1)
             accurate = torch.promote_types(q.dtype, torch.float32)
@@ -176,10 +184,10 @@ class _RowAttention(torch.autograd.Function):
     def backward(ctx, grad):
         query, key, value, output, *weights = ctx.saved_tensors
         grads = [torch.empty_like(t, memory_format=torch.contiguous_format) for t in (query, key, value)]
-        rows = _rows(ctx.row_lengths, query, key, value, output, grad, *grads)
+        rows = _rows(ctx.row_lengths, (query, output, grad, grads[0]), (key, value, *grads[1:]))
         accurate = torch.promote_types(key.dtype, torch.float32)
         of_shared = key.new_zeros(2, ctx.shared, *key.shape[1:], dtype=accurate)
-        for row, (p, (q, k, v, o, do, dq, dk, dv)) in enumerate(zip(weights, rows, strict=True)):
+        for row, (p, (q, o, do, dq, k, v, dk, dv)) in enumerate(zip(weights, rows, strict=True)):
             k, v = (_behind(tensor[: ctx.shared], own, row) for tensor, own in ((key, k), (value, v)))
             q, o, do = (_by_key_head(tensor, k.shape[1]) for tensor in (q, o, do))
             k, v = k.transpose(0, 1), v.transpose(0, 1)
@@ -199,9 +207,17 @@ def _behind(shared, own, row):
     return torch.cat([shared, own]) if len(shared) and row else own
 
 
-def _rows(row_lengths, *tensors):
-    """For each row, its part of each tensor."""
-    return zip(*(tensor.split(row_lengths) for tensor in tensors), strict=True)
+def _shared_keys(query, key, shared):
+    """How many keys all rows see: those of the shared tokens and of a learned prefix before them."""
+    return shared + len(key) - len(query) if shared else 0
+
+
+def _rows(row_lengths, queries, keys):
+    """For each row, its part of each tensor; the first row of `keys` begins with a learned prefix, if there is one."""
+    first, *others = row_lengths
+    key_lengths = (first + len(keys[0]) - len(queries[0]), *others)
+    parts = [tensor.split(row_lengths) for tensor in queries] + [tensor.split(key_lengths) for tensor in keys]
+    return zip(*parts, strict=True)
 
 
 def _by_key_head(tensor, key_heads):

@@ -16,15 +16,10 @@ class NextTokenLoss(torch.nn.Module):
     def __init__(self, model):
         """
         Args:
-            model: a transformers causal language model, alone or inside a peft model whose adapter lives in its layers.
+            model: a transformers causal language model, alone, with an adapter of ours, or inside a peft model; virtual
+                tokens, where there are some, stand before every packed row.
         """
         super().__init__()
-        active = getattr(model, "active_peft_config", None)
-        if active is not None and active.is_prompt_learning:
-            raise ValueError(
-                f"{active.peft_type} puts virtual tokens before the input, which packed rows have no place for. "
-                "Use the loss in course_utils.adapters for soft prompts."
-            )
         self.model = model
 
     def while_training(self):

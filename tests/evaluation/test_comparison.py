@@ -174,3 +174,55 @@ def test_what_has_no_interval_is_refused(values, how, says):
 def test_what_cannot_be_paired_is_refused(ours, baseline, says):
     with pytest.raises(ValueError, match=says):
         comparison.paired_difference(torch.zeros(ours), torch.zeros(baseline))
+
+
+def predictions(noise, draws=3, items=400, seed=0):
+    """A truth and predictions of it with this much noise."""
+    generator = torch.Generator().manual_seed(seed)
+    truth = torch.randn(items, generator=generator)
+    return truth, truth + noise * torch.randn(draws, items, generator=generator)
+
+
+def test_a_correlation_and_its_interval():
+    truth, ours = predictions(1.0)
+    found = comparison.correlation_difference(ours, None, truth)
+    expected = torch.corrcoef(torch.cat([truth[None], ours]))[0, 1:].mean().item()
+    assert found.mean == pytest.approx(expected, abs=1e-6)
+    assert found.low < found.mean < found.high and found.high - found.low < 0.15
+    assert (found.draws, found.items) == (3, 400)
+
+
+def test_a_difference_of_correlations_is_paired():
+    truth, worse = predictions(1.0)
+    better = truth + 0.9 * (worse - truth)  # the same errors, a little smaller
+    found = comparison.correlation_difference(better, worse, truth, over="items")
+    alone = comparison.correlation_difference(better, None, truth, over="items")
+    assert found.low > 0 and found.high - found.low < 0.3 * (alone.high - alone.low)
+    assert comparison.correlation_difference(worse, worse, truth).interval == (0, 0)
+    baseline = comparison.correlation_difference(better, worse[0], truth)
+    assert baseline.mean > 0
+
+
+def test_the_interval_of_a_correlation_holds_the_truth_as_often_as_it_says():
+    held = 0
+    for seed in range(60):
+        truth, ours = predictions(1.0, draws=1, items=150, seed=seed)
+        found = comparison.correlation_difference(ours, None, truth, over="items")
+        held += found.low <= 0.5**0.5 <= found.high
+    assert 50 <= held <= 60
+
+
+def test_over_draws_the_items_are_kept():
+    truth, ours = predictions(1.0)
+    same = ours[:1].expand(3, -1)
+    assert comparison.correlation_difference(same, None, truth, over="draws").interval == pytest.approx(
+        [comparison.correlation_difference(same, None, truth).mean] * 2
+    )
+    with pytest.raises(ValueError, match="One draw cannot say"):
+        comparison.correlation_difference(ours[:1], None, truth, over="draws")
+
+
+@pytest.mark.parametrize("wrong", [(torch.ones(3), None), (torch.rand(2, 400), torch.rand(3, 400))])
+def test_predictions_of_other_items_are_refused(wrong):
+    with pytest.raises(ValueError, match="Expected predictions for the 400 items"):
+        comparison.correlation_difference(*wrong, predictions(1.0)[0])

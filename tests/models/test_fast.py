@@ -1,9 +1,12 @@
 """The fused forward methods against the stock modules: same loss, same gradients, and gone afterwards."""
 
 import pytest
+import small_gemma as small
 import torch
+from small_gemma import shaken
 from torch.nn import functional as F
 
+from course_utils.adapters import library
 from course_utils.models import fast, packing
 from course_utils.models.logprobs import linear_cross_entropy, next_token_targets
 
@@ -38,6 +41,18 @@ def test_loss_and_gradients_equal_the_stock_modules(small_gemma, padded_batch, d
     for name, gradient in expected.items():
         assert actual[name].dtype == gradient.dtype == torch.float32
         assert relative(actual[name], gradient) <= tolerance, name
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 5e-2)], ids=str)
+def test_ia3_equals_the_stock_modules(padded_batch, dtype, tolerance):
+    model = shaken(library.attach(small.build(dtype), "ia3"))
+    loss, expected = loss_and_gradients(model, padded_batch)
+    with fast.fast_blocks(model):
+        assert replaced(model) == {"Linear", "Gemma3RMSNorm", "Gemma3MLP"}
+        fast_loss, actual = loss_and_gradients(model, padded_batch)
+    assert fast_loss == pytest.approx(loss, rel=tolerance)
+    assert actual.keys() == expected.keys() and len(expected) == 3 * 2
+    assert all(relative(actual[name], expected[name]) <= tolerance for name in expected)
 
 
 def test_bfloat16_is_as_close_to_the_truth_as_the_stock_modules(small_gemma, padded_batch):
@@ -124,6 +139,7 @@ def test_gradcheck_in_double():
     adapter = tensor(2, 4, 3), tensor(2, 3), tensor(5, 2)
     check = torch.autograd.gradcheck
     assert check(lambda x, down, up: fast.LoraLinear.apply(x, frozen, down, up, 1.7), adapter)
+    assert check(fast.Rescale.apply, (tensor(2, 4, 3), tensor(3)))
     assert check(lambda x: fast.ScaledRMSNorm.apply(x, frozen.bias.abs(), 1e-6), (tensor(2, 3, 5),))
     assert check(fast.GatedGelu.apply, (tensor(2, 4), tensor(4, 2).T))
 

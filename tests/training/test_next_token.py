@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from course_utils.adapters import library
 from course_utils.training.next_token import NextTokenLoss
 
 
@@ -28,12 +29,21 @@ def test_what_does_not_count_does_not_matter(tiny_model):
     assert torch.equal(loss(made), loss(other))
 
 
-def test_soft_prompts_are_refused(tiny_model):
-    from peft import PromptTuningConfig, get_peft_model
-
-    tuned = get_peft_model(tiny_model, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3))
-    with pytest.raises(ValueError, match="virtual tokens before the input"):
-        NextTokenLoss(tuned)
+@pytest.mark.parametrize("method", ["prompt", "p-tuning", "prefix"])
+def test_soft_prompts_get_pefts_own_loss_and_gradients(tiny_model, method):
+    made = batch()
+    tuned = library.attach(tiny_model, method, tokens=3)
+    loss = NextTokenLoss(tuned)
+    with loss.while_training():
+        loss(made).backward()
+    found = {name: weight.grad.clone() for name, weight in tuned.named_parameters() if weight.requires_grad}
+    tuned.zero_grad()
+    logits = tuned(input_ids=made["input_ids"], attention_mask=made["mask"].long()).logits[:, -9:-1]
+    counted = made["completion_mask"][:, 1:]
+    cross_entropy(logits[counted], made["input_ids"][:, 1:][counted]).backward()
+    for name, weight in tuned.named_parameters():
+        if weight.requires_grad:
+            assert (found[name] - weight.grad).norm() <= 1e-4 * weight.grad.norm(), name
 
 
 def test_gradients_reach_every_trained_weight_while_training(tiny_model):

@@ -1,0 +1,217 @@
+"""The five methods through peft, whose models are what the course trains; weights can be copied from and to ours.
+
+With the same weights both give the same logits and gradients (fp32: to 1e-5; a test keeps it so). Methods go by the
+names of `training.recipe`: "lora", "ia3", "prompt", "p-tuning" and "prefix".
+"""
+
+import json
+from pathlib import Path
+
+import torch
+
+from course_utils.adapters import ia3, layers, lora, p_tuning, prefix_tuning, prompt_tuning, switching, weights
+from course_utils.models import virtual
+from course_utils.models.packing import use_row_attention
+
+METHODS = ("lora", "ia3", "prompt", "p-tuning", "prefix")
+BASE_FILE = "base.json"
+OURS = {
+    "lora": lora.inject,
+    "ia3": ia3.inject,
+    "prompt": prompt_tuning.inject,
+    "p-tuning": p_tuning.inject,
+    "prefix": prefix_tuning.inject,
+}
+
+
+def attach(model, method, **sizes):
+    """The model inside peft's adapter of this method, with every other weight frozen.
+
+    Args:
+        model: a causal language model of transformers; its layers are changed in place, as peft does.
+        method: one of METHODS.
+        sizes: as for the `inject` of the method's own module, so that both take the same words.
+
+    Returns:
+        A peft model that `training.next_token.NextTokenLoss` and `training.graded.GradedLoss` train.
+
+    Raises:
+        ValueError: an unknown method or layer, a rank above a layer's width, or a prefix with activation checkpointing.
+    """
+    if method not in METHODS:
+        raise ValueError(f"There is no method {method!r}. Choose from: {', '.join(METHODS)}.")
+    sizes, start = dict(sizes), None
+    if method == "prompt":
+        start = prompt_tuning.start(model, sizes.get("tokens", 20), sizes.pop("text_ids", None))
+    if method == "prefix" and sizes.get("prompt_ids") is not None:
+        start = prefix_tuning.flat(prefix_tuning.of_prompt(model, sizes.pop("prompt_ids")))
+        sizes["tokens"] = len(start)
+    config = _CONFIGS[method](model, **sizes)
+    use_row_attention(model)
+    adapted = switching.wrap(model, config)
+    if start is not None:
+        adapted.prompt_encoder["default"].embedding.weight.data = start.float()
+    return adapted
+
+
+def _lora(model, *, rank=8, alpha=16, targets=lora.TARGETS):
+    from peft import LoraConfig
+
+    for name, linear in layers.chosen(model, targets).items():
+        lora.check_rank(name, linear, rank)
+    return LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(targets), task_type="CAUSAL_LM")
+
+
+def _ia3(model, *, targets=ia3.TARGETS, on_input=ia3.ON_INPUT):
+    from peft import IA3Config
+
+    layers.chosen(model, targets)
+    return IA3Config(target_modules=list(targets), feedforward_modules=list(on_input), task_type="CAUSAL_LM")
+
+
+def _prompt(model, *, tokens=20):
+    from peft import PromptTuningConfig
+
+    return PromptTuningConfig(num_virtual_tokens=tokens, task_type="CAUSAL_LM")
+
+
+def _p_tuning(model, *, tokens=20, hidden=None, kind="mlp"):
+    from peft import PromptEncoderConfig
+
+    hidden = hidden or model.config.get_text_config().hidden_size
+    return PromptEncoderConfig(
+        num_virtual_tokens=tokens,
+        encoder_hidden_size=hidden,
+        encoder_reparameterization_type=kind.upper(),
+        encoder_dropout=0.0,
+        task_type="CAUSAL_LM",
+    )
+
+
+def _prefix(model, *, tokens=20, hidden=None):
+    from peft import PrefixTuningConfig
+
+    if getattr(model.base_model, "gradient_checkpointing", False):
+        raise ValueError(virtual.CHECKPOINTING)
+    config = model.config.get_text_config()
+    return PrefixTuningConfig(
+        num_virtual_tokens=tokens,
+        prefix_projection=hidden is not None,
+        encoder_hidden_size=hidden,
+        # said here because a width of its own per head is beyond what peft reads from the model
+        token_dim=config.num_key_value_heads * config.head_dim,
+        num_attention_heads=config.num_key_value_heads,
+        num_layers=config.num_hidden_layers,
+        task_type="CAUSAL_LM",
+    )
+
+
+_CONFIGS = {"lora": _lora, "ia3": _ia3, "prompt": _prompt, "p-tuning": _p_tuning, "prefix": _prefix}
+
+
+# The same weights in both
+
+
+@torch.no_grad()
+def copy(source, target):
+    """Copy an adapter's trained weights from ours to peft's or back; both of one method and size.
+
+    Raises:
+        ValueError: the adapters are not of one method and size.
+    """
+    pairs = [{_common(name): weight for name, weight in weights.trained(model).items()} for model in (source, target)]
+    shapes = [{name: weight.numel() for name, weight in found.items()} for found in pairs]
+    if shapes[0] != shapes[1]:
+        odd = sorted(shapes[0].items() ^ shapes[1].items())
+        raise ValueError(f"These adapters are of two kinds or sizes; the first difference is in {odd[0][0]}.")
+    for name, weight in pairs[0].items():
+        pairs[1][name].copy_(weight.view_as(pairs[1][name]))
+
+
+def gradients(model):
+    """{name that ours and peft's share: flat gradient} of the trained weights."""
+    return {_common(name): weight.grad.flatten() for name, weight in weights.trained(model).items()}
+
+
+def agreement(build, method, input_ids, mask, **sizes):
+    """How far ours and peft's are apart with the same weights, drawn at random where training starts at nothing.
+
+    Args:
+        build: () -> a base model, twice the same.
+        method: one of METHODS, with its sizes.
+        input_ids, mask: (B, T) tokens and where they are real.
+
+    Returns:
+        (largest difference of logits, largest ‖g − g'‖ / ‖g'‖ of a trained tensor's gradients).
+    """
+    ours, theirs = OURS[method](build(), **sizes), attach(build(), method, **sizes)
+    generator = torch.Generator().manual_seed(0)
+    for weight in weights.trained(ours).values():
+        weight.data += 0.02 * torch.randn(weight.shape, generator=generator)
+    copy(ours, theirs)
+    found = []
+    for model in (ours.eval(), theirs.eval()):
+        found.append(model(input_ids=input_ids, attention_mask=mask.long()).logits[:, -mask.shape[1] :][mask])
+        found[-1].log_softmax(-1)[:, : len(mask)].mean().backward()
+    pair = [gradients(model) for model in (ours, theirs)]
+    apart = [(pair[0][name] - theirs).norm() / theirs.norm() for name, theirs in pair[1].items()]
+    return (found[0] - found[1]).abs().max().item(), max(apart).item()
+
+
+def _common(name):
+    """One name for a weight in ours and in peft's."""
+    for theirs, ours in {
+        "base_model.model.": "",
+        "lora_A.default.weight": "update.A",
+        "lora_B.default.weight": "update.B",
+        "ia3_l.default": "rescale",
+        "prompt_encoder.default.": "virtual_tokens.",
+    }.items():
+        name = name.replace(theirs, ours)
+    return name
+
+
+# On disk
+
+
+def save(adapted, folder):
+    """Write a peft model's adapter, as safetensors and JSON, with the identity of its base.
+
+    A P-tuning encoder is left out: what it puts out is all that is needed.
+
+    Returns:
+        Bytes on disk.
+    """
+    folder = Path(folder)
+    adapted.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
+    (folder / BASE_FILE).write_text(json.dumps({"fingerprint": weights.fingerprint(adapted)}), encoding="utf-8")
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def load(model, folder, *, trainable=False):
+    """Put a saved adapter onto its base.
+
+    Returns:
+        A peft model in the mode that the base was in.
+
+    Raises:
+        ValueError: the folder holds no adapter, or one of another base.
+    """
+    folder = Path(folder)
+    if not (folder / BASE_FILE).is_file():
+        raise ValueError(f"{folder} holds no adapter of this course ({BASE_FILE} is missing). Write it with save().")
+    saved = json.loads((folder / BASE_FILE).read_text(encoding="utf-8"))["fingerprint"]
+    here = weights.fingerprint(model)
+    if saved != here:
+        raise ValueError(
+            f"The adapter in {folder} was trained on another base (fingerprint {saved}, here {here}). An adapter "
+            "is a change of one model's weights and means nothing to another. Load the base it was trained on; is "
+            "COURSE_MODEL set?"
+        )
+    from peft import PeftModel
+
+    was_training = model.training
+    use_row_attention(model)
+    adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable).train(was_training)
+    return adapted if trainable else adapted.requires_grad_(False)

@@ -1,0 +1,90 @@
+"""P-tuning by hand (Liu et al. 2021): prompt tuning whose vectors come out of a small network.
+
+    p = MLP(e)                      e (k, D) and the network are trained together
+    p = MLP(LSTM(e))                the paper's choice; each vector sees its neighbours
+
+The network only shapes the way to p. After training p is a constant: `drop_encoder` keeps it and deletes the network.
+Deviation from the paper, as in peft: every virtual token stands before the input, none inside a template. `anchors`
+puts fixed words of a template among them.
+"""
+
+import torch
+
+from course_utils.adapters import prompt_tuning
+
+
+class PromptEncoder(torch.nn.Module):
+    """k learned vectors through a network. Parts are named as in peft, so that weights can be copied."""
+
+    def __init__(self, tokens, width, *, hidden=None, kind="mlp", layers=2):
+        super().__init__()
+        if kind not in ("mlp", "lstm"):
+            raise ValueError(f"There is no encoder {kind!r}. Choose 'mlp' or 'lstm'.")
+        hidden = hidden or width
+        linear, relu = torch.nn.Linear, torch.nn.ReLU
+        self.embedding = torch.nn.Embedding(tokens, width)
+        if kind == "lstm":
+            self.lstm_head = torch.nn.LSTM(width, hidden, layers, bidirectional=True, batch_first=True)
+            self.mlp_head = torch.nn.Sequential(linear(2 * hidden, 2 * hidden), relu(), linear(2 * hidden, width))
+        else:
+            self.mlp_head = torch.nn.Sequential(
+                linear(width, hidden), relu(), linear(hidden, hidden), relu(), linear(hidden, width)
+            )
+
+    def forward(self):
+        """(k, D)."""
+        vectors = self.embedding.weight
+        if hasattr(self, "lstm_head"):
+            vectors = self.lstm_head(vectors[None])[0][0]
+        return self.mlp_head(vectors)
+
+
+class Anchored(torch.nn.Module):
+    """Learned vectors with the fixed embeddings of a template's words among them."""
+
+    def __init__(self, encoder, words, places):
+        super().__init__()
+        self.encoder = encoder
+        self.register_buffer("words", words.detach().float().clone(), persistent=False)
+        self.places = places  # for each position, True where a fixed word stands
+
+    def forward(self):
+        """(k + anchors, D)."""
+        learned, fixed = iter(self.encoder()), iter(self.words)
+        return torch.stack([next(fixed if anchor else learned) for anchor in self.places])
+
+
+def inject(model, *, tokens=20, hidden=None, kind="mlp", layers=2, anchors=None):
+    """Freeze a model and put k vectors out of a trained network before every row that it reads, in place.
+
+    Args:
+        model: a causal language model of transformers.
+        tokens: k.
+        hidden: the network's width; D when None.
+        kind: "mlp" (three linear layers) or "lstm" (two layers in both directions, then an MLP).
+        layers: of the LSTM.
+        anchors: a template as a list, with None where a learned vector stands and a token id where a fixed word stands;
+            its None count as `tokens`.
+
+    Returns:
+        The model; `model.virtual_tokens` is the PromptEncoder.
+    """
+    places = [word is not None for word in anchors or ()]
+    learned = places.count(False) if anchors else tokens
+    encoder = PromptEncoder(
+        learned, model.config.get_text_config().hidden_size, hidden=hidden, kind=kind, layers=layers
+    )
+    if anchors:
+        ids = torch.tensor([word for word in anchors if word is not None], device=model.device)
+        encoder = Anchored(encoder, model.get_input_embeddings()(ids), places)
+    return prompt_tuning.attach(model, encoder)
+
+
+@torch.no_grad()
+def drop_encoder(model):
+    """Replace the network by what it puts out: a plain soft prompt, and the same logits."""
+    model.virtual_tokens = prompt_tuning.SoftPrompt(model.virtual_tokens()).to(model.device)
+    return model
+
+
+remove = prompt_tuning.remove

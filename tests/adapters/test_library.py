@@ -1,0 +1,139 @@
+"""Ours against peft's with the same weights; saving and loading; what is refused, and how."""
+
+import json
+
+import pytest
+import small_gemma as small
+import torch
+from small_gemma import CASES, shaken
+
+from course_utils.adapters import library, weights
+from course_utils.training.recipe import METHODS
+
+
+def loss(logits):
+    return torch.nn.functional.cross_entropy(logits, torch.arange(len(logits)) % 7)
+
+
+def test_agreement_is_what_it_says(case, monkeypatch):
+    method, sizes = case
+    ids, real, _ = small.batch()
+    logits, gradients = library.agreement(small.build, method, ids, real, **sizes)
+    assert logits <= 1e-5 and gradients <= 1e-5
+    monkeypatch.setattr(library, "copy", lambda source, target: None)
+    assert max(library.agreement(small.build, method, ids, real, **sizes)) > 1e-3, "other weights, other logits"
+
+
+@pytest.mark.parametrize("key_heads", [1, 2])
+def test_logits_and_gradients_equal_pefts(case, ours, logits, key_heads):
+    method, sizes = case
+    pair = [ours(method, sizes, key_heads=key_heads), library.attach(small.build(key_heads=key_heads), method, **sizes)]
+    library.copy(*pair)
+    found = [logits(model) for model in pair]
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-5)
+    for out in found:
+        loss(out).backward()
+    gradients = [library.gradients(model) for model in pair]
+    assert gradients[0].keys() == gradients[1].keys() and len(gradients[0]) == len(weights.trained(pair[1]))
+    for name, gradient in gradients[0].items():
+        assert gradient.abs().sum() > 0, name
+        assert (gradient - gradients[1][name]).norm() <= 1e-5 * gradients[1][name].norm(), name
+
+
+def test_weights_go_back_from_peft_too(case, ours, logits):
+    method, sizes = case
+    theirs, mine = shaken(library.attach(small.build().eval(), method, **sizes), 3), ours(method, sizes)
+    assert not torch.allclose(logits(mine), logits(theirs), atol=1e-2)
+    library.copy(theirs, mine)
+    torch.testing.assert_close(logits(mine), logits(theirs), rtol=1e-5, atol=1e-5)
+
+
+def test_saved_and_loaded_it_answers_alike(case, logits, tmp_path):
+    method, sizes = case
+    adapted = shaken(library.attach(small.build().eval(), method, **sizes)).eval()
+    size = library.save(adapted, tmp_path / "adapter")
+    names = sorted(path.name for path in (tmp_path / "adapter").iterdir())
+    assert names == ["adapter_config.json", "adapter_model.safetensors", "base.json"]
+    assert size == sum(path.stat().st_size for path in (tmp_path / "adapter").iterdir())
+    loaded = library.load(small.build().eval(), tmp_path / "adapter")
+    torch.testing.assert_close(logits(loaded), logits(adapted), rtol=1e-5, atol=1e-5)
+    assert not loaded.training and weights.count(loaded) == 0
+
+
+def test_a_p_tuning_encoder_is_not_saved(tmp_path):
+    sizes = {"tokens": 5, "hidden": 500}
+    size = library.save(library.attach(small.build(), "p-tuning", **sizes), tmp_path / "encoder")
+    assert size < 4 * 500 * 32 and size < 2 * library.save(library.attach(small.build(), "prompt", tokens=5), tmp_path)
+
+
+def test_loaded_for_training_it_trains(tmp_path):
+    library.save(library.attach(small.build(), "lora", rank=2), tmp_path)
+    assert weights.count(library.load(small.build(), tmp_path, trainable=True)) == 2 * 2 * (32 + 64 + 32 + 16)
+
+
+def test_another_base_is_refused(tmp_path):
+    library.save(library.attach(small.build(), "lora"), tmp_path)
+    other = small.build()
+    other.model.layers[0].mlp.up_proj.weight.data += 0.01
+    with pytest.raises(ValueError, match=r"trained on another base .fingerprint .*Load the base it was trained on"):
+        library.load(other, tmp_path)
+    with pytest.raises(ValueError, match=r"holds no adapter of this course .base\.json is missing"):
+        library.load(small.build(), tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    "attach", [library.attach, lambda model, method, **sizes: library.OURS[method](model, **sizes)]
+)
+@pytest.mark.parametrize("method", ["lora", "ia3"])
+def test_an_unknown_layer_is_refused_with_what_there_is(attach, method):
+    with pytest.raises(
+        ValueError, match=r"no linear layer named 'query'. Choose from: down_proj, gate_proj, k_proj, lm_h"
+    ):
+        attach(small.build(), method, targets=("q_proj", "query"))
+
+
+@pytest.mark.parametrize(
+    "attach", [library.attach, lambda model, method, **sizes: library.OURS[method](model, **sizes)]
+)
+def test_a_rank_above_the_width_is_refused(attach):
+    model = small.build()
+    with pytest.raises(ValueError, match=r"Rank 17 does not fit model.layers.0.self_attn.v_proj, a matrix of 16 × 32"):
+        attach(model, "lora", rank=17)
+    assert all(weight.requires_grad for weight in model.parameters()), "refused before anything is changed"
+    attach(model, "lora", rank=16)
+
+
+@pytest.mark.parametrize(
+    "attach", [library.attach, lambda model, method, **sizes: library.OURS[method](model, **sizes)]
+)
+def test_a_prefix_and_activation_checkpointing_exclude_each_other(attach):
+    model = small.build()
+    model.gradient_checkpointing_enable()
+    with pytest.raises(ValueError, match=r"lives in the key-value cache, and activation checkpointing"):
+        attach(model, "prefix", tokens=3)
+
+
+def test_an_unknown_method_and_two_kinds_are_refused():
+    with pytest.raises(ValueError, match=r"no method 'adapter'. Choose from: lora, ia3, prompt, p-tuning, prefix"):
+        library.attach(small.build(), "adapter")
+    with pytest.raises(ValueError, match=r"of two kinds or sizes"):
+        library.copy(library.OURS["prompt"](small.build(), tokens=4), library.attach(small.build(), "prompt", tokens=5))
+    assert {"full", *library.METHODS} == set(METHODS) and {method for method, _ in CASES.values()} == set(
+        library.METHODS
+    )
+
+
+def test_the_file_names_its_base(tmp_path):
+    library.save(library.attach(small.build(), "ia3"), tmp_path)
+    assert json.loads((tmp_path / "base.json").read_text()) == {"fingerprint": weights.fingerprint(small.build())}
+
+
+@pytest.mark.parametrize("method", ["prompt", "prefix"])
+def test_started_from_a_text_it_is_that_text(method, base, logits):
+    text = [2, 17, 35, 99]
+    sizes = {"text_ids": text, "tokens": 4} if method == "prompt" else {"prompt_ids": text}
+    ids, real, _ = small.batch()
+    whole = torch.cat([torch.tensor(text).expand(4, -1), ids], dim=1)
+    mask = torch.cat([torch.ones(4, 4, dtype=torch.bool), real], dim=1)
+    expected = base(input_ids=whole, attention_mask=mask.long()).logits[:, 4:][real].detach()
+    torch.testing.assert_close(logits(library.attach(base, method, **sizes)), expected, rtol=1e-4, atol=1e-5)
