@@ -52,17 +52,11 @@ class _Product(torch.autograd.Function):
         return grad @ ctx.quantized.dequantize().to(grad.dtype), None
 
 
-def with_lora(model, config):
-    """peft's LoRA on a model with FrozenLinear layers, which refuses to be merged into them unnoticed.
+def refuse_merging(config):
+    """A peft.LoraConfig whose adapters on FrozenLinear layers raise when they are merged.
 
-    Args:
-        model: a transformers model after `swap`.
-        config: a peft.LoraConfig.
-
-    Returns:
-        A peft model. Merging into codes is refused; `to_linear` first, then merge.
+    peft would add them to a decoded copy, which is dropped, and the adapter would be lost without a word.
     """
-    from peft import get_peft_model
     from peft.tuners.lora import Linear
 
     class LoraFrozen(Linear):
@@ -73,7 +67,7 @@ def with_lora(model, config):
             )
 
     config._register_custom_module({FrozenLinear: LoraFrozen})
-    return get_peft_model(model, config)
+    return config
 
 
 def linear_layers(model, *, head=False):

@@ -30,7 +30,7 @@ def start_from_error(model, originals, *, adapter="default"):
     """Set every LoRA pair of a peft model so that it repairs its layer's rounding error, codes left as they are.
 
     Args:
-        model: from `layers.with_lora`, its adapters untrained.
+        model: with LoRA on the layers that `layers.swap` made, its adapters untrained.
         originals: {layer name: module} that `layers.swap` returned.
 
     Returns:

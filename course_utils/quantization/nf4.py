@@ -63,7 +63,8 @@ class TableWeight(weights.QuantizedWeight):
     def __init__(self, weight, codes, scales, table, block, double):
         super().__init__(weight, 4)
         self.block, self.double = block, double
-        self.register_buffer("codes", weights.pack(codes.flatten().to(torch.uint8)))
+        codes = codes.flatten().to(torch.uint8)
+        self.register_buffer("codes", codes[::2] << 4 | codes[1::2])  # two in a byte, the first in the high half
         self.register_buffer("table", table, persistent=False)
         if double:
             self.register_buffer("offset", scales.mean())
@@ -85,8 +86,10 @@ class TableWeight(weights.QuantizedWeight):
 
     def dequantize(self):
         """(O, I) in the dtype that came in."""
-        values = self.table[weights.unpack(self.codes).int()].view(-1, self.block) * self.block_scales()[:, None]
-        return values.reshape(self.shape).to(self.dtype)
+        table = torch.nn.functional.pad(self.table, (0, 16 - len(self.table)))
+        pairs = torch.cartesian_prod(table, table)  # a byte holds two codes: one look gives both numbers
+        values = torch.nn.functional.embedding(self.codes.int(), pairs).view(-1, self.block)
+        return values.mul_(self.block_scales()[:, None]).view(self.shape).to(self.dtype)
 
 
 def quantize(weight, *, table="nf4", block=64, double=False):
@@ -113,7 +116,7 @@ def quantize(weight, *, table="nf4", block=64, double=False):
     scales = blocks.abs().amax(1)
     # w / max|w|, as a product with the reciprocal, like bitsandbytes; an all-zero block stays zero
     scaled = (blocks * (1.0 / scales.clamp(min=1e-38))[:, None]).clamp(-1, 1)
-    codes = torch.bucketize(scaled, (values[:-1] + values[1:]) / 2)
+    codes = torch.bucketize(scaled, (values[:-1] + values[1:]) / 2, out_int32=True)
     return TableWeight(weight, codes, scales, values, block, double)
 
 

@@ -69,13 +69,3 @@ def check_divides(size, block, what):
             f"{what} is {size}, which is no multiple of {block}: the last block would be cut off. "
             f"Blocks that fit: {fitting or 'none of 16 to 256; leave this layer as it is'}."
         )
-
-
-def pack(codes):
-    """Two codes of 4 bits in a byte, the first in the high half: (…, 2n) uint8 below 16 → (…, n) uint8."""
-    return codes[..., ::2] << 4 | codes[..., 1::2]
-
-
-def unpack(packed):
-    """The way back: (…, n) → (…, 2n) uint8."""
-    return torch.stack([packed >> 4, packed & 15], dim=-1).flatten(-2)

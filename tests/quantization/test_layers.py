@@ -4,13 +4,17 @@ import functools
 
 import pytest
 import torch
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 
 from course_utils.models.fast import LoraLinear, fast_blocks
 from course_utils.quantization import gptq, integer, layers, nf4
 
 INT4 = functools.partial(integer.quantize, bits=4, granularity="group", group=32)
 each_format = pytest.mark.parametrize("quantize", [nf4.quantize, INT4, integer.quantize])
+
+
+def with_lora(model, config):
+    return get_peft_model(model, layers.refuse_merging(config))
 
 
 def hidden(model, rows):
@@ -119,12 +123,10 @@ def test_gradients_agree_numerically(normal_weight):
 
 @pytest.mark.parametrize("fast", [False, True])
 def test_every_adapter_gets_the_gradient_of_a_dequantized_reference(fast, blocky, token_rows):
-    from peft import get_peft_model
-
     reference = gradients(adapted(dequantized(blocky()), get_peft_model), token_rows)
     model = blocky()
     layers.swap(model, nf4.quantize)
-    model = adapted(model, layers.with_lora)
+    model = adapted(model, with_lora)
     if fast:
         with fast_blocks(model):
             ours = gradients(model, token_rows)
@@ -138,7 +140,7 @@ def test_every_adapter_gets_the_gradient_of_a_dequantized_reference(fast, blocky
 def test_gradients_are_the_same_after_a_forward_pass_in_eval_mode(blocky, token_rows):
     model = blocky()
     layers.swap(model, nf4.quantize)
-    model = adapted(model, layers.with_lora)
+    model = adapted(model, with_lora)
     before = gradients(model, token_rows)
     with torch.inference_mode():
         hidden(model.eval().get_base_model(), token_rows)
@@ -156,7 +158,7 @@ def test_nothing_decoded_is_kept_between_the_passes(normal_weight, blocky, token
         assert (96, 128) in kept or (128, 96) in kept  # which the plain layer does
     model = blocky()
     layers.swap(model, nf4.quantize)
-    model = adapted(model, layers.with_lora)
+    model = adapted(model, with_lora)
     kept.clear()
     with watch, fast_blocks(model):
         hidden(model.get_base_model(), token_rows)
@@ -175,7 +177,7 @@ def test_dropout_and_switched_off_adapters_take_pefts_way(blocky, token_rows):
     model = blocky()
     layers.swap(model, nf4.quantize)
     expected = hidden(model, token_rows)
-    model = adapted(model, layers.with_lora, lora_dropout=0.5)
+    model = adapted(model, with_lora, lora_dropout=0.5)
     first, second = (hidden(model.get_base_model(), token_rows) for _ in range(2))
     assert not torch.equal(first, second)
     with model.disable_adapter():
@@ -185,7 +187,7 @@ def test_dropout_and_switched_off_adapters_take_pefts_way(blocky, token_rows):
 def test_merging_into_codes_is_refused_and_merging_after_to_linear_is_exact(blocky, token_rows):
     model = blocky()
     layers.swap(model, nf4.quantize)
-    model = adapted(model, layers.with_lora).eval()
+    model = adapted(model, with_lora).eval()
     expected = model(token_rows).logits
     with pytest.raises(ValueError, match=r"layers\.to_linear"):
         model.merge_and_unload()

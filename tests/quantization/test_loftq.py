@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 
 from course_utils.quantization import layers, loftq, nf4
 
@@ -33,7 +33,7 @@ def test_adapters_start_from_the_error(blocky, token_rows):
     model = blocky()
     exact = model(token_rows).logits
     originals = layers.swap(model, nf4.quantize)
-    model = layers.with_lora(model, LoraConfig(r=32, lora_alpha=16, target_modules="all-linear"))
+    model = get_peft_model(model, LoraConfig(r=32, lora_alpha=16, target_modules="all-linear"))
     zero_start = (model(token_rows).logits - exact).norm()
     left = loftq.start_from_error(model, originals)
     assert len(left) == 14 and all(0 < share < 0.5 for share in left.values())

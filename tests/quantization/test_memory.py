@@ -83,7 +83,7 @@ def measured(model, method, rows, rank=16):
     config = LoraConfig(r=rank, target_modules="all-linear")
     if method == "qlora":
         layers.swap(model, nf4.quantize)
-        model = layers.with_lora(model, config)
+        model = get_peft_model(model, config)
     else:
         model = get_peft_model(model, config) if method == "lora" else model.requires_grad_(True)
     module = NextTokenLoss(model).train()

@@ -93,3 +93,8 @@ def test_blocks_that_do_not_divide_are_refused():
 def test_unknown_tables_and_odd_blocks_are_refused(how):
     with pytest.raises(ValueError, match="Expected an even block and one of"):
         nf4.quantize(torch.ones(4, 48), **how)
+
+
+def test_the_first_code_of_a_byte_is_in_its_high_half():
+    weight = torch.tensor([[-1.0, 1.0, 0.0, 1.0]])  # codes 0, 15, 7, 15
+    assert nf4.quantize(weight, block=4).codes.tolist() == [0x0F, 0x7F]

@@ -1,22 +1,9 @@
-"""Packing loses nothing; bits are counted with their scales; broken weights are refused with their place."""
+"""Bits are counted with their scales; broken weights are refused with their place."""
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from course_utils.quantization import integer, nf4, weights
-
-
-@given(st.lists(st.integers(0, 15), min_size=2, max_size=40).filter(lambda codes: len(codes) % 2 == 0))
-def test_two_codes_share_a_byte_and_come_back(codes):
-    codes = torch.tensor(codes, dtype=torch.uint8)
-    packed = weights.pack(codes)
-    assert packed.numel() == codes.numel() // 2 and torch.equal(weights.unpack(packed), codes)
-
-
-def test_the_first_code_is_in_the_high_half():
-    assert weights.pack(torch.tensor([1, 2], dtype=torch.uint8)).tolist() == [0x12]
 
 
 def test_bits_are_counted_with_scales(normal_weight):

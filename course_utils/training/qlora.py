@@ -1,0 +1,68 @@
+"""QLoRA (Dettmers et al. 2023): adapters on a base of four bits, and what it is compared with, LoRA on the same base.
+
+Both put LoRA on every linear layer of the blocks and draw the same start; nothing differs but the frozen weights. The
+base's head, which is also the embedding, stays at 16 bits. Deviation: no paged optimizer, which only NVIDIA's memory
+has; adapters are so small that their optimizer's state is not what fills it.
+"""
+
+import functools
+
+from course_utils.adapters import switching
+from course_utils.data import graded
+from course_utils.models.base import load_base
+from course_utils.models.packing import use_row_attention
+from course_utils.quantization import layers, loftq, nf4
+from course_utils.training import sft
+from course_utils.training.graded import GradedLoss
+
+STARTS = ("zero", "error")
+quantize = functools.partial(nf4.quantize, double=True)
+
+
+def adapted(model, *, rank, quantized, start="zero"):
+    """The model, changed in place, inside LoRA on all linear layers of its blocks.
+
+    Args:
+        model: a causal language model of transformers.
+        rank: of the adapters; their scale is 2, as for notebook 07.
+        quantized: whether the layers below are rounded to NF4 with double quantization.
+        start: "zero", where the adapters change nothing, or "error", where they repair the rounding (LoftQ).
+
+    Returns:
+        A peft model.
+
+    Raises:
+        ValueError: an unknown start, or a start from the error of weights that were not rounded.
+    """
+    if start not in STARTS or (start == "error" and not quantized):
+        raise ValueError(f"Expected a start of {STARTS}, and quantized=True for 'error'; got {start!r}, {quantized}.")
+    from peft import LoraConfig
+
+    use_row_attention(model)
+    originals = layers.swap(model, quantize) if quantized else {}
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
+    made = switching.wrap(model, layers.refuse_merging(config))
+    if start == "error":
+        loftq.start_from_error(made, originals)
+    return made
+
+
+def job(rows, recipe, **how):
+    """What `stages.run_stage` needs to learn to grade these reviews.
+
+    Args:
+        rows: as `data.reviews.load` returns them.
+        recipe: a TrainingRecipe for LoRA.
+        how: as for `adapted`.
+
+    Returns:
+        A sft.Job.
+    """
+    model, tokenizer = load_base()
+    return sft.Job(
+        recipe,
+        lambda: GradedLoss(adapted(model, **how), graded.digit_tokens(tokenizer)),
+        graded.encode(rows, tokenizer),
+        graded.GradedCollator(tokenizer.pad_token_id),
+        tokenizer,
+    )
