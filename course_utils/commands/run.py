@@ -2,6 +2,7 @@
 
 sft: how many demonstrations equal a good prompt, and LoRA against full tuning; about 25 minutes on two cores.
 quantization: what each format costs, and how fast each engine is; about 15 minutes on two cores.
+qlora: LoRA against QLoRA, three seeds and 2,000 reviews; about 40 minutes.
 
 Each point runs in a process of its own, so that its peak memory is its own. Kill it and start it again: it goes on.
 The result is notebooks/reference/<experiment>.json, with the command, the machine and the date.
@@ -21,7 +22,11 @@ from course_utils.reporting import records
 
 REFERENCE = Path(__file__).resolve().parents[2] / "notebooks" / "reference"
 # experiment → its module, with POINTS, SETTING, measure(point, run, folder) and summary(points)
-EXPERIMENTS = {"sft": "course_utils.evaluation.demonstrations", "quantization": "course_utils.evaluation.rounding"}
+EXPERIMENTS = {
+    "sft": "course_utils.evaluation.demonstrations",
+    "quantization": "course_utils.evaluation.rounding",
+    "qlora": "course_utils.evaluation.rounded_base",
+}
 
 
 def main(argv=None):

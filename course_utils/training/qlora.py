@@ -7,13 +7,16 @@ has; adapters are so small that their optimizer's state is not what fills it.
 
 import functools
 
-from course_utils.adapters import switching
+import torch
+
+from course_utils.adapters import library, switching, weights
 from course_utils.data import graded
 from course_utils.models.base import load_base
 from course_utils.models.packing import use_row_attention
 from course_utils.quantization import layers, loftq, nf4
 from course_utils.training import sft
 from course_utils.training.graded import GradedLoss
+from course_utils.training.next_token import NextTokenLoss
 
 STARTS = ("zero", "error")
 quantize = functools.partial(nf4.quantize, double=True)
@@ -66,3 +69,17 @@ def job(rows, recipe, **how):
         graded.GradedCollator(tokenizer.pad_token_id),
         tokenizer,
     )
+
+
+def gradients(model, batch, *, seed=0):
+    """{name: flat gradient} of every adapter weight, on the next-token loss of a batch.
+
+    The adapters get drawn weights first: at LoRA's zero start half of the gradients are zero. The model stays in the
+    mode that it is in.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for weight in weights.trained(model).values():
+        weight.data.copy_(0.02 * torch.randn(weight.shape, generator=generator))
+        weight.grad = None
+    NextTokenLoss(model)(batch).backward()
+    return library.gradients(model)

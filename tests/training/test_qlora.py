@@ -60,3 +60,16 @@ def test_it_learns_on_rounded_weights(tiny_folder, monkeypatch, tmp_path):
     result = loop.train(module, job.rows, job.collate, RECIPE, tmp_path / "run", progress=False)
     assert result.losses[-1] < result.losses[0]
     assert len(codes) == 14 and all(torch.equal(c, f.quantized.codes) for c, f in zip(codes, frozen, strict=True))
+
+
+def test_gradients_equal_those_of_a_model_with_the_decoded_weights(blocky, token_ids):
+    batch = {"input_ids": token_ids, "mask": torch.ones_like(token_ids, dtype=torch.bool)}
+    batch["completion_mask"] = batch["mask"]
+    reference = blocky()
+    for layer in layers.linear_layers(reference).values():
+        layer.weight.data = qlora.quantize(layer.weight.data).dequantize()
+    expected = qlora.gradients(qlora.adapted(reference, rank=4, quantized=False), batch)
+    ours = qlora.gradients(qlora.adapted(blocky(), rank=4, quantized=True), batch)
+    assert len(ours) == 28 and ours.keys() == expected.keys()
+    for name, gradient in expected.items():
+        assert gradient.norm() > 0 and (ours[name] - gradient).norm() < 1e-4 * gradient.norm(), name
