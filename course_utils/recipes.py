@@ -198,6 +198,8 @@ class QLoRA(Recipe):
     learning_rate: float
     rank: int
     items: int  # paired test items of the graded rating
+    memory_rows: int  # of the step whose memory is measured
+    length: int  # tokens of these
     gradient_rows: int  # for the gradients held against a dequantized reference
     repair_ranks: tuple[int, ...]  # of the start from the rounding error
 
@@ -249,10 +251,10 @@ _ROWS = {
         "gpu-80gb": Quantization(3, 6, False, 80, 256, 16, 64, 128, 64, 128),
     },
     "16": {
-        "cpu": QLoRA(2, 4, False, 16, 16, 1e-3, 8, 200, 2, (1, 4, 16)),
-        "gpu-16gb": QLoRA(3, 6, False, 96, 16, 5e-4, 8, 2000, 4, (1, 4, 16, 64)),
-        "gpu-24gb": QLoRA(3, 6, False, 192, 16, 5e-4, 8, 2000, 4, (1, 4, 16, 64)),
-        "gpu-80gb": QLoRA(3, 8, False, 192, 32, 5e-4, 8, 2000, 8, (1, 4, 16, 64)),
+        "cpu": QLoRA(2, 4, False, 16, 16, 1e-3, 8, 200, 8, 128, 2, (1, 4, 16)),
+        "gpu-16gb": QLoRA(3, 6, False, 96, 16, 5e-4, 8, 2000, 8, 128, 4, (1, 4, 16, 64)),
+        "gpu-24gb": QLoRA(3, 6, False, 192, 16, 5e-4, 8, 2000, 8, 128, 4, (1, 4, 16, 64)),
+        "gpu-80gb": QLoRA(3, 8, False, 192, 32, 5e-4, 8, 2000, 8, 128, 8, (1, 4, 16, 64)),
     },
 }
 

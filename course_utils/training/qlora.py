@@ -13,7 +13,7 @@ from course_utils.adapters import library, switching, weights
 from course_utils.data import graded
 from course_utils.models.base import load_base
 from course_utils.models.packing import use_row_attention
-from course_utils.quantization import layers, loftq, nf4
+from course_utils.quantization import layers, loftq, measured_memory, nf4
 from course_utils.training import sft
 from course_utils.training.graded import GradedLoss
 from course_utils.training.next_token import NextTokenLoss
@@ -83,3 +83,30 @@ def gradients(model, batch, *, seed=0):
         weight.grad = None
     NextTokenLoss(model)(batch).backward()
     return library.gradients(model)
+
+
+def batch_of(rows):
+    """A batch for the next-token loss of rows (B, T) int64 without pads, every token counting."""
+    mask = torch.ones_like(rows, dtype=torch.bool)
+    return {"input_ids": rows, "mask": mask, "completion_mask": mask}
+
+
+def step_bytes(model, batch):
+    """The most bytes alive at one time in a training step: weights, AdamW's moments, and all that comes and goes.
+
+    Args:
+        model: with what it trains already free to learn.
+        batch: as `batch_of` makes it.
+    """
+    module = NextTokenLoss(model).train()
+    optimizer = torch.optim.AdamW([w for w in module.parameters() if w.requires_grad], foreach=False)
+
+    def step():
+        with module.while_training():
+            module(batch).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    step()  # makes the moments
+    moments = sum(value.nbytes for state in optimizer.state.values() for value in state.values())
+    return moments + measured_memory.peak_bytes(step, module)

@@ -63,8 +63,7 @@ def test_it_learns_on_rounded_weights(tiny_folder, monkeypatch, tmp_path):
 
 
 def test_gradients_equal_those_of_a_model_with_the_decoded_weights(blocky, token_ids):
-    batch = {"input_ids": token_ids, "mask": torch.ones_like(token_ids, dtype=torch.bool)}
-    batch["completion_mask"] = batch["mask"]
+    batch = qlora.batch_of(token_ids)
     reference = blocky()
     for layer in layers.linear_layers(reference).values():
         layer.weight.data = qlora.quantize(layer.weight.data).dequantize()
