@@ -1,5 +1,7 @@
 """Checkers of notebook 15: rounding with one scale, the bits that scales cost, and which layers to spare."""
 
+import itertools
+
 from course_utils.checks import feedback
 
 
@@ -81,19 +83,17 @@ def check_spared(spared, losses, sizes, budget):
     spent, saved = sum(sizes[name] for name in spared), sum(losses[name] for name in spared)
     if spent > budget:
         return feedback.failed(f"these layers cost {spent / 1e6:.1f} MB, the budget is {budget / 1e6:.1f} MB.")
-    best = _greedy(losses, sizes, budget)
+    best = _most(losses, sizes, budget)
     if saved < 0.9 * best:
         return feedback.failed(
             f"your layers win back {saved:.4f} nats a token, {best:.4f} are possible for the same bytes. "
-            "Divide each layer's loss by its bytes: what buys most for a byte?"
+            "Which of them fit together, and what do they win back?"
         )
     return feedback.passed(f"{saved:.4f} nats a token won back for {spent / 1e6:.1f} MB.")
 
 
-def _greedy(losses, sizes, budget):
-    """Nats won back by taking layers in the order of loss per byte, as long as they fit."""
-    won = 0.0
-    for name in sorted(losses, key=lambda name: losses[name] / sizes[name], reverse=True):
-        if losses[name] > 0 and sizes[name] <= budget:
-            won, budget = won + losses[name], budget - sizes[name]
-    return won
+def _most(losses, sizes, budget):
+    """Nats won back by the best choice that fits, found by trying all: there are few layers to choose from."""
+    chosen = (names for count in range(len(losses) + 1) for names in itertools.combinations(losses, count))
+    fitting = (names for names in chosen if sum(sizes[name] for name in names) <= budget)
+    return max(sum(losses[name] for name in names) for names in fitting)

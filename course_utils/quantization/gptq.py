@@ -117,14 +117,14 @@ def quantize_blocks(model, input_ids, **settings):
     blocks, calls, found = list(model.base_model.layers), {}, {}
     hooks = [block.register_forward_pre_hook(_keep_call(calls, n), with_kwargs=True) for n, block in enumerate(blocks)]
     try:
-        model.base_model(input_ids, use_cache=False)
+        model.base_model(input_ids[:1], use_cache=False)  # masks and positions are the same for every row
     finally:
         for hook in hooks:
             hook.remove()
-    hidden, names = calls[0][0][0], {module: name for name, module in model.named_modules()}
+    hidden, names = model.get_input_embeddings()(input_ids), {module: name for name, module in model.named_modules()}
     for number, block in enumerate(blocks):
         linear = {names[m]: m for m in block.modules() if isinstance(m, torch.nn.Linear)}
-        _, keywords = calls[number]
+        keywords = calls[number]
         with watched(linear) as curvatures:
             block(hidden, **keywords)
         found |= {name: quantize(module.weight, curvatures[name], **settings) for name, module in linear.items()}
@@ -142,6 +142,6 @@ def quantize_blocks(model, input_ids, **settings):
 
 def _keep_call(calls, number):
     def keep(module, arguments, keywords):
-        calls[number] = (arguments, keywords)
+        calls[number] = keywords
 
     return keep

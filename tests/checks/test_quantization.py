@@ -103,8 +103,8 @@ def test_spared_accepts_what_buys_most(chosen, capsys):
         ("head", "expected a list of layer names"),
         (["heads"], "there is no layer 'heads'"),
         (["head"], "cost 300.0 MB, the budget is 40.0 MB"),
-        (["up", "query"], "what buys most for a byte"),
-        (["query"], "what buys most for a byte"),
+        (["up", "query"], "Which of them fit together"),
+        (["query"], "Which of them fit together"),
     ],
 )
 def test_spared_names_the_slip(chosen, named, capsys):
