@@ -66,6 +66,13 @@ def bitsandbytes_nf4(layer):
     return made.train(layer.training)
 
 
+def decoded(layer):
+    """(O, I) the numbers that a 4-bit layer of bitsandbytes stands for, in its dtype."""
+    from bitsandbytes.functional import dequantize_4bit
+
+    return dequantize_4bit(layer.weight.data, layer.weight.quant_state)
+
+
 def bitsandbytes_int8(layer):
     """bitsandbytes' LLM.int8 layer."""
     import bitsandbytes as bnb

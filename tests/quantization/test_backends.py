@@ -79,8 +79,7 @@ def test_bitsandbytes_gradients_after_eval_are_a_dequantized_references(guarded,
     reference = blocky()
     backends.BACKENDS["bitsandbytes NF4"].convert(model)
     for name, layer in layers.linear_layers(reference).items():
-        state = model.get_submodule(name).weight
-        layer.weight.data = bnb.functional.dequantize_4bit(state.data, state.quant_state)
+        layer.weight.data = backends.decoded(model.get_submodule(name))
     expected = adapter_gradients(adapted(reference), token_rows)
     model = adapted(model)
     if not guarded:
