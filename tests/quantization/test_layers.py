@@ -115,8 +115,8 @@ def test_the_gradient_of_the_input_is_that_of_the_decoded_weight(dtype, normal_w
 
 
 def test_gradients_agree_numerically(normal_weight):
-    frozen = layers.FrozenLinear(nf4.quantize(normal_weight.double()))
-    x, down, up = (torch.randn(s, dtype=torch.float64, requires_grad=True) for s in ((3, 128), (4, 128), (96, 4)))
+    frozen = layers.FrozenLinear(nf4.quantize(normal_weight[:8, :32].double()))
+    x, down, up = (torch.randn(s, dtype=torch.float64, requires_grad=True) for s in ((3, 32), (2, 32), (8, 2)))
     assert torch.autograd.gradcheck(frozen, (x,))
     assert torch.autograd.gradcheck(lambda *given: LoraLinear.apply(given[0], frozen, *given[1:], 2.0), (x, down, up))
 
