@@ -176,6 +176,34 @@ def _adapter(learning_rate, minutes, memory_gb, measured):
     }
 
 
+@dataclass(frozen=True)
+class Quantization(Recipe):
+    """15 Quantization: how much text is read in each format, and how long each engine is timed."""
+
+    documents: int  # web documents, each read from its first token
+    length: int  # tokens of each
+    few_documents: int  # for what is looked at in many formats: layer by layer, source by source
+    calibration: int  # documents for GPTQ, none of them read for a loss
+    group: int  # weights that share a scale in GPTQ
+    block: int  # and in NF4, FP4 and the integers compared with them
+    decoded: int  # tokens written for a speed
+
+
+@dataclass(frozen=True)
+class QLoRA(Recipe):
+    """16 QLoRA: LoRA and QLoRA on the same rows, and how many items judge them."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    rank: int
+    items: int  # paired test items of the graded rating
+    memory_rows: int  # of the step whose memory is measured
+    length: int  # tokens of these
+    gradient_rows: int  # for the gradients held against a dequantized reference
+    repair_ranks: tuple[int, ...]  # of the start from the rounding error
+
+
 _SHOTS = (0, 1, 2, 4, 8, 16)
 _FLIPPED = (0.0, 0.25, 0.5, 0.75, 1.0)
 _WRITTEN = (0, 1, 2, 8)
@@ -216,6 +244,18 @@ _ROWS = {
     "12": _adapter(3e-2, 1.4, 3, False),
     "13": _adapter(1e-3, 1.4, 3, False),
     "14": _adapter(1e-2, 1.4, 3, False),
+    "15": {
+        "cpu": Quantization(2, 4, False, 40, 128, 8, 32, 128, 64, 32),
+        "gpu-16gb": Quantization(3, 6, False, 80, 256, 16, 64, 128, 64, 64),
+        "gpu-24gb": Quantization(3, 6, False, 80, 256, 16, 64, 128, 64, 64),
+        "gpu-80gb": Quantization(3, 6, False, 80, 256, 16, 64, 128, 64, 128),
+    },
+    "16": {
+        "cpu": QLoRA(2, 4, False, 16, 16, 1e-3, 8, 200, 8, 128, 2, (1, 4, 16)),
+        "gpu-16gb": QLoRA(3, 6, False, 96, 16, 5e-4, 8, 2000, 8, 128, 4, (1, 4, 16, 64)),
+        "gpu-24gb": QLoRA(3, 6, False, 192, 16, 5e-4, 8, 2000, 8, 128, 4, (1, 4, 16, 64)),
+        "gpu-80gb": QLoRA(3, 8, False, 192, 32, 5e-4, 8, 2000, 8, 128, 8, (1, 4, 16, 64)),
+    },
 }
 
 

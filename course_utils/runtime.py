@@ -10,6 +10,7 @@
 Call start() before transformers or datasets is imported: they read the hub's settings when they are imported.
 """
 
+import logging
 import os
 import random
 import re
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["TIERS", "Run", "check_settings", "current", "home", "is_hub_id", "results", "runs", "start"]
 
 _SEEDS = 2**32  # numpy takes no larger seed
+# Engines of quantized models: transformers and peft import what is installed, and these remark on what they lack
+LOUD = ("bitsandbytes", "torchao", "torch.utils._pytree")
 _started = None
 
 
@@ -213,6 +216,8 @@ def start(*, quiet=False):
     """
     global _started
     settings = check_settings()
+    for library in LOUD:
+        logging.getLogger(library).setLevel(logging.ERROR)
     hub = _set_hub_environment()
     run = _decide(*settings, hub)
     import torch

@@ -83,3 +83,31 @@ def one_thread(pinned_threads):
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def blocky():
+    """A function (dtype) → Gemma 3 of two layers whose sizes every block format divides, with normal weights."""
+    import torch
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    def build(dtype=None):
+        torch.manual_seed(0)
+        config = Gemma3TextConfig(
+            vocab_size=320,
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=64,
+            query_pre_attn_scalar=64,
+            layer_types=["sliding_attention", "full_attention"],
+            sliding_window=64,
+            initializer_range=0.1,
+            pad_token_id=0,
+            attn_implementation="sdpa",
+        )
+        return Gemma3ForCausalLM(config).to(dtype or torch.float32).eval().requires_grad_(False)
+
+    return build

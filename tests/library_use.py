@@ -10,6 +10,8 @@ OPTIONAL = {
     "google",
     "kaggle_secrets",
     "bitsandbytes",
+    "torchao",
+    "xllamacpp",
     "trl",
     "sklearn",
     "IPython",

@@ -38,6 +38,12 @@ def test_in_context_has_what_its_claim_needs(tier):
     assert row.probe_questions <= row.questions and 2 <= row.probe_draws <= row.draws
 
 
+@pytest.mark.parametrize("tier", recipes.TIERS)
+def test_quantization_calibrates_on_more_tokens_than_the_widest_layer_has_inputs(tier):
+    row = recipes.of("15", tier)
+    assert row.calibration * row.length > 2048 and row.few_documents <= row.documents
+
+
 def test_larger_tiers_ask_no_fewer_questions():
     asked = [recipes.of("05", tier).questions for tier in recipes.TIERS]
     assert asked == sorted(asked)

@@ -1,5 +1,6 @@
 """start(): what it decides, sets, prints and refuses."""
 
+import logging
 import os
 import random
 import subprocess
@@ -201,3 +202,10 @@ def test_start_is_quick_and_leaves_transformers_alone():
     ).stdout.split()
     assert imported == "False"
     assert float(seconds) < 2  # 0.1 s on an idle machine; a loaded one is slower
+
+
+def test_libraries_that_remark_on_what_they_lack_are_quiet(capfd):
+    runtime.start(quiet=True)
+    for name in ("bitsandbytes.backends.cpu.ops", "torchao", "torch.utils._pytree"):
+        assert not logging.getLogger(name).isEnabledFor(logging.WARNING)
+        assert logging.getLogger(name).isEnabledFor(logging.ERROR)

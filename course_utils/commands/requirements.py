@@ -39,13 +39,16 @@ def declared(extras=(), root=ROOT):
     if pyproject.is_file():
         project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
         chosen = [project["optional-dependencies"][extra] for extra in extras]
-        return [requirement for group in (project["dependencies"], *chosen) for requirement in group]
-    found = []
-    for line in metadata.requires(DISTRIBUTION) or []:
-        marker = _parser()(line).marker
-        if marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras)):
-            found.append(line.partition(";")[0].strip())
-    return found
+        lines = [requirement for group in (project["dependencies"], *chosen) for requirement in group]
+    else:
+        lines = metadata.requires(DISTRIBUTION) or []
+    return [line.partition(";")[0].strip() for line in lines if _applies(line, extras)]
+
+
+def _applies(line, extras):
+    """Whether a requirement's marker, if it has one, fits this machine and one of the extras."""
+    marker = _parser()(line).marker if ";" in line else None
+    return marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras))
 
 
 def installed_version(name):

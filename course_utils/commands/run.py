@@ -3,6 +3,8 @@
 sft: how many demonstrations equal a good prompt, and LoRA against full tuning; about 25 minutes on two cores.
 rlhf: PPO on three seeds and on a longer leash, DPO, SFT on the better texts, broken runs; about 55 minutes.
 comparison: five adapter methods and full tuning at equal steps and trials; about an hour.
+quantization: what each format costs, and how fast each engine is; about 15 minutes on two cores.
+qlora: LoRA against QLoRA, three seeds and 2,000 reviews; about 40 minutes.
 
 Each point runs in a process of its own, so that its peak memory is its own. Kill it and start it again: it goes on.
 The result is notebooks/reference/<experiment>.json, with the command and each point's machine and date. It is written
@@ -27,6 +29,8 @@ EXPERIMENTS = {
     "sft": "course_utils.evaluation.demonstrations",
     "rlhf": "course_utils.evaluation.overoptimization",
     "comparison": "course_utils.evaluation.adapter_methods",
+    "quantization": "course_utils.evaluation.rounding",
+    "qlora": "course_utils.evaluation.rounded_base",
 }
 
 

@@ -1,4 +1,4 @@
-"""How fast this machine reads, and what that means for each notebook's minutes."""
+"""How fast this machine reads and writes, how fast its memory is, and what that means for each notebook's minutes."""
 
 import time
 
@@ -22,6 +22,42 @@ def reading_speed(model, tokens, *, rounds=3):
             model.base_model(row).last_hidden_state[0, -1, 0].item()  # .item() waits for the device
         seconds.append(time.perf_counter() - start)
     return tokens / sorted(seconds[1:])[rounds // 2]
+
+
+@torch.inference_mode()
+def writing_speed(model, *, rows, tokens, prompt=16):
+    """Tokens a second of greedy decoding by transformers, over all rows, after one step to warm up.
+
+    The last hidden states are made contiguous before the head: a strided slice with a frozen head takes PyTorch's slow
+    path on a CPU, and would be measured instead of the format.
+    """
+    words = model.config.get_text_config().vocab_size
+    ids = (torch.arange(rows * prompt, device=model.device) * 7 + 5).view(rows, prompt) % words
+    head, cache, start = model.get_output_embeddings(), None, 0.0
+    for step in range(tokens + 2):  # reading the prompt and one token to warm up
+        if step == 2:
+            start = time.perf_counter()
+        output = model.base_model(ids, past_key_values=cache, use_cache=True)
+        cache = output.past_key_values
+        ids = head(output.last_hidden_state[:, -1].contiguous()).argmax(-1, keepdim=True)
+    ids.sum().item()  # waits for the device
+    return rows * tokens / (time.perf_counter() - start)
+
+
+def copy_bandwidth(*, megabytes=256, rounds=5, device="cpu"):
+    """Bytes a second that memory moves in a copy, read and written ones counted, the best of a few rounds.
+
+    Args:
+        megabytes: of the block that is copied; far more than a cache holds.
+    """
+    source = torch.ones(megabytes << 20, dtype=torch.uint8, device=device)
+    target, best = torch.empty_like(source), float("inf")
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        target.copy_(source)
+        target[-1].item()
+        best = min(best, time.perf_counter() - start)
+    return 2 * source.nbytes / best
 
 
 def minutes_here(speed, tier):

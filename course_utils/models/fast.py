@@ -59,16 +59,21 @@ def _lora_forward(layer, original, x, *args, **kwargs):
         and not (args or kwargs or layer.disable_adapters or layer.merged)
         and active[0] not in layer.lora_variant
         and isinstance(layer.lora_dropout[active[0]], torch.nn.Identity)
-        and type(base) is torch.nn.Linear
-        and not base.weight.requires_grad
         and layer.lora_B[active[0]].bias is None
-        and x.dtype == base.weight.dtype
+        and x.dtype == _frozen_dtype(base)
         and not torch.is_autocast_enabled(x.device.type)
     )
     if not plain:
         return original(x, *args, **kwargs)
     down, up = layer.lora_A[active[0]].weight, layer.lora_B[active[0]].weight
-    return LoraLinear.apply(x, base.weight, base.bias, down, up, layer.scaling[active[0]])
+    return LoraLinear.apply(x, base, down, up, layer.scaling[active[0]])
+
+
+def _frozen_dtype(base):
+    """The dtype of a frozen linear layer's weight, or None for a layer that LoraLinear does not cover."""
+    if type(base) is torch.nn.Linear:
+        return None if base.weight.requires_grad else base.weight.dtype
+    return getattr(base, "decoded_dtype", None)  # codes of few bits, which the layer decodes whenever it is asked
 
 
 def _ia3_forward(layer, original, x, *args, **kwargs):
@@ -102,31 +107,33 @@ class LoraLinear(torch.autograd.Function):
     """y = x Wᵀ + b + s (x Aᵀ) Bᵀ with W (O, I) and b (O) frozen, A (R, I), B (O, R).
 
     dx = dy W + s (dy B) A,  dA = s (dy B)ᵀ x,  dB = s dyᵀ (x Aᵀ)
+
+    W is asked from its layer in both passes: a quantized layer decodes it twice and nothing is kept between (QLoRA).
     """
 
     @staticmethod
-    def forward(ctx, x, weight, bias, down, up, scaling):
+    def forward(ctx, x, base, down, up, scaling):
         rows = x.reshape(-1, x.shape[-1])
         inner = rows @ down.to(x.dtype).t()
-        output = F.linear(rows, weight, bias).addmm_(inner, (up * scaling).to(x.dtype).t())
-        ctx.save_for_backward(x, weight, down, up, inner)
-        ctx.scaling = scaling
+        output = F.linear(rows, base.weight, base.bias).addmm_(inner, (up * scaling).to(x.dtype).t())
+        ctx.save_for_backward(x, down, up, inner)
+        ctx.base, ctx.scaling = base, scaling
         return output.view(*x.shape[:-1], -1)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
-        x, weight, down, up, inner = ctx.saved_tensors
+        x, down, up, inner = ctx.saved_tensors
         rows, grad = x.reshape(-1, x.shape[-1]), grad.reshape(-1, grad.shape[-1])
         grad_inner = grad @ (up * ctx.scaling).to(x.dtype)
         grad_x = grad_down = grad_up = None
         if ctx.needs_input_grad[0]:
-            grad_x = (grad @ weight).addmm_(grad_inner, down.to(x.dtype)).view_as(x)
-        if ctx.needs_input_grad[3]:
+            grad_x = (grad @ ctx.base.weight).addmm_(grad_inner, down.to(x.dtype)).view_as(x)
+        if ctx.needs_input_grad[2]:
             grad_down = (grad_inner.t() @ rows).to(down.dtype)
-        if ctx.needs_input_grad[4]:
+        if ctx.needs_input_grad[3]:
             grad_up = (grad.t() @ inner).to(up.dtype).mul_(ctx.scaling)
-        return grad_x, None, None, grad_down, grad_up, None
+        return grad_x, None, grad_down, grad_up, None
 
 
 class Rescale(torch.autograd.Function):

@@ -46,9 +46,10 @@ class GGUFFile:
             )
         tensors, values = self._number("Q"), self._number("Q")
         self.metadata = {self._string(): self._value(self._number("I")) for _ in range(values)}
+        self.table_start = self._at
         self.tensors = {tensor.name: tensor for tensor in (self._tensor() for _ in range(tensors))}
-        alignment = self.metadata.get("general.alignment", 32)
-        self.data_start = -(-self._at // alignment) * alignment
+        self.alignment = self.metadata.get("general.alignment", 32)
+        self.data_start = -(-self._at // self.alignment) * self.alignment
 
     def _take(self, size):
         self._at += size

@@ -65,8 +65,11 @@ def test_what_is_missing_or_outside_its_range_is_unmet(monkeypatch):
 
 
 def test_an_installed_package_declares_the_same_as_the_clone(tmp_path, monkeypatch):
-    asked = [f'{line}; extra == "lab"' for line in PROJECT["optional-dependencies"]["lab"]]
-    asked += [f'{line}; extra == "test"' for line in PROJECT["optional-dependencies"]["test"]]
+    asked = []
+    for extra in ("lab", "test"):
+        for line in PROJECT["optional-dependencies"][extra]:
+            name, _, marker = line.partition(";")
+            asked.append(f"{name}; {f'({marker.strip()}) and ' if marker else ''}extra == '{extra}'")
     monkeypatch.setattr(requirements.metadata, "requires", lambda name: PROJECT["dependencies"] + asked)
     assert requirements.declared(("lab",), tmp_path) == requirements.declared(("lab",))
 
@@ -81,3 +84,11 @@ def test_build_leavings_in_a_clone_are_no_installation(tmp_path, monkeypatch):
     assert requirements.installed_version("course-leavings") == "1.0"  # a folder of installed packages
     (tmp_path / "pyproject.toml").touch()
     assert requirements.installed_version("course-leavings") is None  # a clone
+
+
+@pytest.mark.parametrize(
+    ("marker", "asked"), [("sys_platform == 'nowhere'", []), ("sys_platform != 'nowhere'", ["a>=1"])]
+)
+def test_what_another_machine_needs_is_not_asked_of_this_one(marker, asked, tmp_path):
+    (tmp_path / "pyproject.toml").write_text(f"""[project]\ndependencies = ["a>=1; {marker}"]\n""", encoding="utf-8")
+    assert requirements.declared((), tmp_path) == asked

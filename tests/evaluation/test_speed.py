@@ -37,3 +37,39 @@ def test_half_the_speed_takes_twice_as_long():
     usual, slow = (speed.minutes_here(recipes.READING_SPEED["cpu"] / by, "cpu") for by in (1, 2))
     assert [row["minutes"] for row in slow] == [2 * row["minutes"] for row in usual]
     assert [row["memory GB"] for row in slow] == [row["memory GB"] for row in usual]
+
+
+class Clock:
+    """A clock that goes one second further each time it is read."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr(speed.time, "perf_counter", self.read)
+
+    def read(self):
+        self.now += 1.0
+        return self.now
+
+
+def test_writing_counts_the_tokens_of_all_rows(tiny_model, monkeypatch):
+    Clock(monkeypatch)
+    assert speed.writing_speed(tiny_model, rows=3, tokens=5) == 15.0
+
+
+def test_writing_feeds_each_token_once_and_never_a_strided_head(tiny_model):
+    widths, seen = [], []
+    hooks = [
+        tiny_model.base_model.register_forward_pre_hook(
+            lambda module, arguments, keywords: widths.append(arguments[0].shape[1]), with_kwargs=True
+        ),
+        tiny_model.lm_head.register_forward_pre_hook(lambda module, given: seen.append(given[0].is_contiguous())),
+    ]
+    speed.writing_speed(tiny_model, rows=2, tokens=3, prompt=4)
+    for hook in hooks:
+        hook.remove()
+    assert widths == [4, 1, 1, 1, 1] and seen == [True] * 5
+
+
+def test_a_copy_counts_what_is_read_and_written(monkeypatch):
+    Clock(monkeypatch)
+    assert speed.copy_bandwidth(megabytes=1, rounds=2) == 2 * 2**20

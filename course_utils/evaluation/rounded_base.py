@@ -1,0 +1,75 @@
+"""Does an adapter learn as well on a base of four bits? LoRA against QLoRA, on the same rows, steps and test items.
+
+Written down before the run, three seeds of the adapters' start and of the batches; the items are the same for all:
+
+    lora-S, qlora-S, error-S   graded film reviews on the base as it is, on NF4 with double quantization, and on the
+                               same codes with adapters that start from the rounding error (LoftQ)
+    rows-lora, rows-qlora      the instruction rows of notebook 07: loss on held-out rows, one seed
+"""
+
+import json
+import statistics
+
+import torch
+
+from course_utils.data import reviews
+from course_utils.evaluation import comparison, demonstrations, graded
+from course_utils.models.base import load_base
+from course_utils.training import graded as training
+from course_utils.training import loop, qlora, sft, stages
+from course_utils.training.next_token import NextTokenLoss
+
+ARMS = {
+    "lora": {"quantized": False},
+    "qlora": {"quantized": True},
+    "error": {"quantized": True, "start": "error"},
+}
+SEEDS, ITEMS, RANK = (0, 1, 2), 2000, 8
+RECIPE = {"steps": 64, "batch_size": 16, "learning_rate": 1e-3}
+POINTS = (*(f"{arm}-{seed}" for seed in SEEDS for arm in ARMS), "rows-lora", "rows-qlora")
+SETTING = {"arms": ARMS, "seeds": SEEDS, "items": ITEMS, "rank": RANK, "recipe": RECIPE}
+
+
+def measure(point, run, folder):
+    """Train one point: {"ratings": (items,) predicted means} or {"loss"}, with losses, seconds a step and memory."""
+    arm, _, last = point.partition("-")
+    if arm == "rows":
+        recipe = sft.recipe_of(run.tier)
+        job = sft.job(run.tier, recipe=recipe)
+        module = stages.seeded(
+            lambda: NextTokenLoss(qlora.adapted(load_base()[0], rank=RANK, **ARMS[last])), recipe.seed
+        )
+    else:
+        recipe = training.recipe_of("lora", run.tier, seed=int(last), **RECIPE)
+        rows = list(reviews.load("movies", "train"))[: recipe.steps * recipe.batch_size]
+        job = qlora.job(rows, recipe, rank=RANK, **ARMS[arm])
+        module = stages.seeded(job.build, recipe.seed)
+    result = loop.train(module, job.rows, job.collate, recipe, folder, run=run, progress=False)
+    timings = [json.loads(line)["seconds"] for line in (folder / "timings.jsonl").read_text().splitlines()]
+    known = {
+        "losses": [round(loss, 4) for loss in result.losses], "seconds_a_step": statistics.median(timings),
+        "peak_mb": round(demonstrations.peak_mb()),
+    }  # fmt: skip
+    if arm == "rows":
+        return known | demonstrations.held_out_loss(job.tokenizer, recipe)(module.eval())
+    ratings = graded.Exam.of(ITEMS, job.tokenizer).ratings(module)
+    return known | {"ratings": [round(rating, 4) for rating in ratings.tolist()]}
+
+
+def summary(points):
+    """{arm: (correlation, low, high)}, each rounded arm's difference from LoRA the same way, and the rows' losses.
+
+    Intervals are over items and seeds together.
+    """
+    predicted = {
+        arm: torch.tensor([points[f"{arm}-{seed}"]["ratings"] for seed in SEEDS], dtype=torch.float64) for arm in ARMS
+    }
+    truth = graded.Exam.of(predicted["lora"].shape[1], None).truth
+    lines = {}
+    for arm, values in predicted.items():
+        own = comparison.correlation_difference(values, None, truth)
+        lines[arm] = (own.mean, *own.interval)
+        if arm != "lora":
+            gap = comparison.correlation_difference(values, predicted["lora"], truth)
+            lines[f"{arm} − lora"] = (gap.mean, *gap.interval)
+    return lines | {point: points[point]["loss"] for point in ("rows-lora", "rows-qlora")}

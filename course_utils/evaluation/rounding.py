@@ -1,0 +1,119 @@
+"""What each format costs, on 20,400 tokens, and how fast each engine is: the long form of notebook 15.
+
+Written down before the run: the first 256 tokens of 80 web documents, <bos> first; blocks of 64 with one float32 scale
+for NF4, FP4 and symmetric int4, so that all three have 4.5 bits a weight; GPTQ and round-to-nearest with groups of 128
+and one float16 scale, 4.125 bits; GPTQ is calibrated on 64 documents that are read for no loss.
+
+    blocks   the linear layers of the blocks, the head at 16 bits: what libraries round
+    model    the head too, which is also the embedding
+    gptq     the blocks, rounded to nearest and by GPTQ
+    sources  the layers that once had one format in the model's file, and no others; a quarter of the documents
+    engines, llama.cpp  bytes, loss and speed of every library; GGUF files of the same weights in one engine
+"""
+
+import functools
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from course_utils import assets
+from course_utils.evaluation import comparison, engines, quantized
+from course_utils.models.base import load_base
+from course_utils.models.gguf_file import GGUFFile
+from course_utils.quantization import backends, gguf_writer, gptq, integer, nf4
+
+POINTS = ("blocks", "model", "gptq", "sources", "engines", "llama.cpp")
+SETTING = {
+    "documents": 80, "length": 256, "some_documents": 20, "calibration": 64, "block": 64, "group": 128, "decoded": 48,
+    "read": 512,
+}  # fmt: skip
+
+
+def tables(block):
+    """{name: weight → QuantizedWeight} of three formats with the same bits a weight."""
+    return {name: functools.partial(nf4.quantize, table=name, block=block) for name in nf4.TABLES}
+
+
+def nearest(group):
+    """weight → QuantizedWeight, rounded to nearest in the format that GPTQ writes."""
+    return functools.partial(
+        integer.quantize, bits=4, granularity="group", group=group, scale_dtype=torch.float16
+    )  # fmt: skip
+
+
+def measure(point, run, folder):
+    """One point: {name: {"bits", "losses": a mean for each document}}, of "sources" {format: the same}; of the engines
+    {name: line of the table}.
+    """
+    model, tokenizer = load_base()
+    rows = quantized.web_text(tokenizer, documents=SETTING["documents"], length=SETTING["length"])
+    some = rows[: SETTING["some_documents"]]
+    if point == "sources":
+        source = GGUFFile(assets.path("base-model") / "gemma-3-270m.gguf")
+        exact = quantized.token_losses(model, some)
+        groups = quantized.layers_by_source(source, model)
+        return {
+            form: _read(model, tables(SETTING["block"]), some, exact, head=True, names=names)
+            for form, names in groups.items()
+        }
+    if point == "engines":
+        speeds = {"decoded": SETTING["decoded"], "read": SETTING["read"]}
+        return {name: asdict(engines.in_transformers(name, model, some, **speeds)) for name in backends.BACKENDS}
+    if point == "llama.cpp":
+        return _files(model, some, run)
+    formats = tables(SETTING["block"])
+    if point == "gptq":
+        calibration = quantized.web_text(
+            tokenizer, documents=SETTING["calibration"], length=SETTING["length"], skip=SETTING["documents"]
+        )
+        formats = {
+            "nearest": nearest(SETTING["group"]),
+            "gptq": gptq.quantize_blocks(model, calibration, group=SETTING["group"]),
+        }
+    return _read(model, formats, rows, quantized.token_losses(model, rows), head=point == "model")
+
+
+def _read(model, formats, rows, exact, **choice):
+    found = {"none": (16.0, exact)} | quantized.compare(model, formats, rows, **choice)
+    return {name: {"bits": bits, "losses": losses.mean(1).tolist()} for name, (bits, losses) in found.items()}
+
+
+def _files(model, rows, run):
+    source, lines = GGUFFile(assets.path("base-model") / "gemma-3-270m.gguf"), {}
+    speeds = {"threads": run.threads, "decoded": SETTING["decoded"], "read": SETTING["read"]}
+    with tempfile.TemporaryDirectory() as folder:
+        for form in gguf_writer.FORMATS:
+            path = gguf_writer.write(source, Path(folder) / f"{form}.gguf", form)
+            lines[form] = asdict(engines.in_llama_cpp(path, model, rows, **speeds))
+            path.unlink()
+    return lines
+
+
+def summary(points):
+    """{point: {name: (mean, low, high) of the loss that a format adds}}, and what NF4 and GPTQ save.
+
+    Args:
+        points: {name: what `measure` returned}.
+    """
+    lines = {point: _added(points[point]) for point in ("blocks", "model", "gptq")}
+    lines["sources"] = {form: _added(values) for form, values in points["sources"].items()}
+    for point in ("blocks", "model"):
+        losses = {name: torch.tensor(values["losses"]) for name, values in points[point].items()}
+        for rival in ("fp4", "int4"):
+            gain = comparison.paired_difference(losses["nf4"], losses[rival], over="items")
+            lines[point][f"nf4 − {rival}"] = (gain.mean, *gain.interval)
+    losses = {name: torch.tensor(values["losses"])[:, None] for name, values in points["gptq"].items()}
+    won = quantized.share_won_back(losses["gptq"], losses["nearest"], losses["none"])
+    lines["gptq"]["share won back"] = (won.mean, *won.interval)
+    return lines
+
+
+def _added(values):
+    exact, added = torch.tensor(values["none"]["losses"]), {}
+    for name, value in values.items():
+        if name != "none":
+            found = comparison.paired_difference(torch.tensor(value["losses"]), exact, over="items")
+            added[name] = (found.mean, *found.interval)
+    return added

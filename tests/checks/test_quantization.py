@@ -1,0 +1,113 @@
+"""The exercises of notebook 15: the solutions pass; the stub and the usual slips do not, and are named."""
+
+import pytest
+
+from course_utils.checks import quantization as check
+
+
+def solved_absmax(weights, bits):
+    scale = max(abs(w) for w in weights) / (2 ** (bits - 1) - 1) or 1.0
+    return [round(w / scale) for w in weights], scale
+
+
+def full_range(weights, bits):
+    scale = max(abs(w) for w in weights) / 2 ** (bits - 1)
+    return [round(w / scale) for w in weights], scale
+
+
+def without_abs(weights, bits):
+    scale = max(weights) / (2 ** (bits - 1) - 1)
+    return [round(w / scale) for w in weights], scale
+
+
+def upside_down(weights, bits):
+    scale = (2 ** (bits - 1) - 1) / max(abs(w) for w in weights)
+    return [round(w * scale) for w in weights], scale
+
+
+def without_zero(weights, bits):
+    scale = max(abs(w) for w in weights) / (2 ** (bits - 1) - 1)
+    return [round(w / scale) if scale else float("nan") for w in weights], scale
+
+
+def with_tensors(weights, bits):
+    import torch
+
+    weights = torch.tensor(weights)
+    scale = weights.abs().max() / (2 ** (bits - 1) - 1)
+    scale = torch.where(scale == 0, 1.0, scale)
+    return (weights / scale).round(), scale
+
+
+@pytest.mark.parametrize("solution", [solved_absmax, with_tensors])
+def test_absmax_accepts_the_solution(solution, capsys):
+    assert check.check_absmax(solution) is True
+    assert capsys.readouterr().out.startswith("✓ right: the largest weight")
+
+
+@pytest.mark.parametrize(
+    ("slip", "named"),
+    [
+        (lambda w, b: ..., "returns nothing yet"),
+        (full_range, "subtract 1"),
+        (without_abs, "absolute values first"),
+        (upside_down, "upside down"),
+        (without_zero, "NaN codes"),
+        (lambda w, b: [int(x * 10) for x in w], "expected two values"),
+        (lambda w, b: ([0] * len(w), 1.0), "rounded to the nearest whole number"),
+        (lambda w, b: 1 / 0, "raised ZeroDivisionError"),
+    ],
+)
+def test_absmax_names_the_slip(slip, named, capsys):
+    assert check.check_absmax(slip) is False
+    said = capsys.readouterr().out
+    assert said.startswith("✗ ") and named in said and said.count("\n") == 1
+
+
+def test_bits_per_weight_accepts_the_solution(capsys):
+    assert check.check_bits_per_weight(lambda bits, block, scale: bits + scale / block) is True
+    assert capsys.readouterr().out.startswith("✓ right: two formats")
+
+
+@pytest.mark.parametrize(
+    ("slip", "named"),
+    [
+        (lambda bits, block, scale: ..., "returns nothing yet"),
+        (lambda bits, block, scale: bits, "The scales are stored too"),
+        (lambda bits, block, scale: bits + scale, "divide its bits by the block"),
+        (lambda bits, block, scale: bits + block / scale, "Every block has one scale"),
+        (lambda bits, block, scale: (bits + scale) / block, "Every block has one scale"),
+    ],
+)
+def test_bits_per_weight_names_the_slip(slip, named, capsys):
+    assert check.check_bits_per_weight(slip) is False
+    said = capsys.readouterr().out
+    assert said.startswith("✗ ") and named in said and said.count("\n") == 1
+
+
+LOSSES = {"head": 0.05, "down": 0.04, "up": 0.001, "query": 0.01}
+SIZES = {"head": 300e6, "down": 20e6, "up": 20e6, "query": 5e6}
+
+
+@pytest.mark.parametrize("chosen", [["down", "query"], ("query", "down", "down"), {"down": 1, "query": 1}])
+def test_spared_accepts_what_buys_most(chosen, capsys):
+    assert check.check_spared(chosen, LOSSES, SIZES, 40e6) is True
+    assert "0.0500 nats a token won back for 25.0 MB" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("chosen", "named"),
+    [
+        (..., "expected a list of layer names"),
+        ([], "expected a list of layer names"),
+        ("head", "expected a list of layer names"),
+        (["heads"], "there is no layer 'heads'"),
+        (["head"], "cost 300.0 MB, the budget is 40.0 MB"),
+        (["up", "query"], "Which of them fit together"),
+        (["query"], "Which of them fit together"),
+    ],
+)
+def test_spared_names_the_slip(chosen, named, capsys):
+    assert check.check_spared(chosen, LOSSES, SIZES, 40e6) is False
+    said = capsys.readouterr().out
+    assert said.startswith("✗ ") and named in said and said.count("\n") == 1

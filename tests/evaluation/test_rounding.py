@@ -1,0 +1,58 @@
+"""The long experiment of notebook 15, on a small model: what each point holds, and what the summary says of it."""
+
+import pytest
+import torch
+
+from course_utils.evaluation import rounding
+
+
+@pytest.fixture
+def small(monkeypatch, blocky, tiny_gguf):
+    """The experiment on a small model, little text and no engines but torch's."""
+    generator = torch.Generator().manual_seed(3)
+    monkeypatch.setattr(rounding, "load_base", lambda: (blocky(), None))
+    monkeypatch.setattr(
+        rounding.quantized,
+        "web_text",
+        lambda tokenizer, documents, length, skip=0: torch.randint(4, 320, (documents, length), generator=generator),
+    )
+    sizes = {"documents": 6, "length": 24, "some_documents": 3, "calibration": 4, "group": 64, "decoded": 1, "read": 8}
+    monkeypatch.setattr(rounding, "SETTING", rounding.SETTING | sizes)
+
+
+def test_equal_bits_are_equal(small, tmp_path):
+    found = rounding.measure("blocks", None, tmp_path)
+    assert {name: values["bits"] for name, values in found.items()} == {"none": 16, "nf4": 4.5, "fp4": 4.5, "int4": 4.5}
+    assert all(len(values["losses"]) == 6 for values in found.values())
+    whole = rounding.measure("model", None, tmp_path)
+    assert whole["nf4"]["losses"] != found["nf4"]["losses"] and whole["none"]["losses"] != whole["nf4"]["losses"]
+    repaired = rounding.measure("gptq", None, tmp_path)
+    assert repaired["gptq"]["bits"] == repaired["nearest"]["bits"] == 4.25  # 16 bits for 64 weights
+
+
+def test_sources_and_engines_have_a_line_each(small, tmp_path, monkeypatch):
+    names = ["model.layers.0.mlp.up_proj"], ["lm_head"]
+    monkeypatch.setattr(rounding, "GGUFFile", lambda path: None)
+    monkeypatch.setattr(
+        rounding.quantized, "layers_by_source", lambda *_: dict(zip(("Q5_0", "Q8_0"), names, strict=True))
+    )
+    found = rounding.measure("sources", None, tmp_path)
+    assert list(found) == ["Q5_0", "Q8_0"] and list(found["Q8_0"]) == ["none", "nf4", "fp4", "int4"]
+    assert found["Q5_0"]["nf4"]["losses"] != found["Q8_0"]["nf4"]["losses"]
+    kept = {"fp32": rounding.backends.BACKENDS["fp32"]}
+    monkeypatch.setattr(rounding.backends, "BACKENDS", kept)
+    assert rounding.measure("engines", None, tmp_path)["fp32"]["decode_1"] > 0
+
+
+def test_the_summary_pairs_by_document():
+    def losses(*values):
+        return {"bits": 4.5, "losses": [float(value) for value in values]}
+
+    formats = {"none": losses(1, 2, 3), "nf4": losses(2, 3, 4), "fp4": losses(3, 4, 5), "int4": losses(3, 4, 6)}
+    repaired = {"none": losses(1, 2, 3), "nearest": losses(3, 4, 5), "gptq": losses(1.5, 2.5, 3.5)}
+    points = {"blocks": formats, "model": formats, "gptq": repaired, "sources": {"Q5_0": formats}}
+    summary = rounding.summary(points)
+    assert summary["blocks"]["nf4"] == summary["sources"]["Q5_0"]["nf4"] == pytest.approx((1, 1, 1))
+    assert summary["blocks"]["nf4 − fp4"] == pytest.approx((-1, -1, -1))
+    assert summary["model"]["nf4 − int4"][0] == pytest.approx(-4 / 3)
+    assert summary["gptq"]["share won back"] == pytest.approx((0.75, 0.75, 0.75))
