@@ -8,7 +8,7 @@ _CASES = (([0.0, 0.0, 1.0], [0.2, 0.5, 0.4], 0.95), ([-0.1, 0.3, -0.2, 2.0], [0.
 # the causes, in the order of the letters A to D, and where each patient shows it
 CAUSES = ("reward not centred", "too fast", "reward blind", "leash too short")
 _SIGNS = {
-    "A": "Look at the length: it moves further than that of any other, whatever the texts say.",
+    "A": "Look at the reward of the first step: what an average text is paid is far from 0, whatever it says.",
     "B": "Look at the KL: within a few steps it is far above that of any other.",
     "C": "Look at the reward beside the KL: it strays, and is paid no better for it.",
     "D": "Look at the KL: it stays near 0, so no more can change than in a run that learns nothing.",
@@ -66,7 +66,7 @@ def check_clinic(diagnose, runs):
             return feedback.failed(f"patient {letter}: {result!r} is none of the causes {', '.join(CAUSES)}.")
         if result != cause:
             return feedback.failed(f"patient {letter} does not suffer from {result!r}. {_SIGNS[letter]}")
-    return feedback.passed("right, all four: none of them shows in the loss.")
+    return feedback.passed("right, all four; and no line of code had failed in any of them.")
 
 
 def check_reward(reward):
