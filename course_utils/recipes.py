@@ -245,13 +245,13 @@ _ROWS = {
     "13": _adapter(1e-3, 1.4, 3, False),
     "14": _adapter(1e-2, 1.4, 3, False),
     "15": {
-        "cpu": Quantization(2, 4, False, 40, 128, 8, 32, 128, 64, 32),
+        "cpu": Quantization(2, 4, False, 20, 128, 8, 20, 128, 64, 24),
         "gpu-16gb": Quantization(3, 6, False, 80, 256, 16, 64, 128, 64, 64),
         "gpu-24gb": Quantization(3, 6, False, 80, 256, 16, 64, 128, 64, 64),
         "gpu-80gb": Quantization(3, 6, False, 80, 256, 16, 64, 128, 64, 128),
     },
     "16": {
-        "cpu": QLoRA(2, 4, False, 16, 16, 1e-3, 8, 200, 8, 128, 2, (1, 4, 16)),
+        "cpu": QLoRA(2, 4, False, 12, 16, 1e-3, 8, 200, 4, 128, 2, (1, 4, 16)),
         "gpu-16gb": QLoRA(3, 6, False, 96, 16, 5e-4, 8, 2000, 8, 128, 4, (1, 4, 16, 64)),
         "gpu-24gb": QLoRA(3, 6, False, 192, 16, 5e-4, 8, 2000, 8, 128, 4, (1, 4, 16, 64)),
         "gpu-80gb": QLoRA(3, 8, False, 192, 32, 5e-4, 8, 2000, 8, 128, 8, (1, 4, 16, 64)),
