@@ -1,4 +1,4 @@
-"""Every test runs as `make test` runs it, however pytest was started: offline, guarded, two threads."""
+"""Every test runs as `make test` runs it, however pytest was started: offline, guarded, one thread a worker."""
 
 import importlib.util
 import os
@@ -18,7 +18,7 @@ def pytest_configure(config):
         os.environ["PYTHONPATH"] = os.pathsep.join([str(GUARD), str(TESTS.parent), *filter(None, inherited)])
         spec = importlib.util.spec_from_file_location("course_socket_guard", GUARD / "sitecustomize.py")
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
-    os.environ.update(COURSE_OFFLINE="1", COURSE_TIER="cpu", COURSE_SEED="0", OMP_NUM_THREADS="2", MPLBACKEND="agg")
+    os.environ.update(COURSE_OFFLINE="1", COURSE_TIER="cpu", COURSE_SEED="0", OMP_NUM_THREADS="1", MPLBACKEND="agg")
     sys.path.insert(0, str(TESTS))  # helpers that several tests share
 
 
@@ -67,21 +67,22 @@ def tiny_tokenizer(tiny_folder):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def two_threads():
-    """Pin torch's threads, also where torch was imported before the environment said so."""
-    import torch
+def pinned_threads():
+    """One thread, also where torch was imported before the environment said so.
 
-    torch.set_num_threads(2)
-
-
-@pytest.fixture
-def one_thread():
-    """One thread for work in tiny pieces, where a second one only waits; on a busy machine, for minutes."""
+    The work of a test comes in tiny pieces, where a second thread only waits; a second worker does not.
+    """
     import torch
 
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(2)
+
+
+@pytest.fixture
+def one_thread(pinned_threads):
+    """One thread again, whatever a test before it has started."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -1,12 +1,18 @@
-"""Checkers of notebook 09: advantages, the clipped objective, the reward of each token, and a reward of one's own."""
+"""Checkers of notebook 09: advantages, what is wrong with four broken runs, and a reward of one's own."""
 
 import math
 
 from course_utils.checks import feedback
 
 _CASES = (([0.0, 0.0, 1.0], [0.2, 0.5, 0.4], 0.95), ([-0.1, 0.3, -0.2, 2.0], [0.0, 1.0, -1.0, 0.5], 0.5))
-_TOKENS = ((1.5, 1.0, 0.2), (1.1, 1.0, 0.2), (0.5, 1.0, 0.2), (0.5, -1.0, 0.2), (1.5, -1.0, 0.2), (1.5, 2.0, 0.6))
-_ANSWERS = (([-1.0, -0.5, -2.0], [-1.2, -0.1, -2.0], 0.7, 0.1), ([-0.3], [-0.8], -1.0, 0.5))
+# the causes, in the order of the letters A to D, and where each patient shows it
+CAUSES = ("reward not centred", "too fast", "reward blind", "leash too short")
+_SIGNS = {
+    "A": "Look at the length: it moves further than that of any other, whatever the texts say.",
+    "B": "Look at the KL: within a few steps it is far above that of any other.",
+    "C": "Look at the reward beside the KL: it strays, and is paid no better for it.",
+    "D": "Look at the KL: it stays near 0, so no more can change than in a run that learns nothing.",
+}
 PROMPT = "Write one sentence reviewing a film."
 TEXTS = (
     "The big screen has seldom been so well used.",
@@ -40,55 +46,27 @@ def check_gae(gae):
     return feedback.passed("right: the score at the end reaches every token before it, a little less with each step.")
 
 
-def check_clipped(objective):
-    """Check a function (ratio, advantage, clip) → PPO's objective of one token, to be made large."""
-    results = []
-    for token in _TOKENS:
-        result, problem = feedback.attempt(objective, *token)
-        if problem:
-            return feedback.failed(problem)
-        results.append(result)
-    free = [ratio * advantage for ratio, advantage, _ in _TOKENS]
-    near = [min(max(ratio, 1 - clip), 1 + clip) * advantage for ratio, advantage, clip in _TOKENS]
-    expected = [min(pair) for pair in zip(free, near, strict=True)]
-    slips = {
-        "That is the loss, to be made small; asked is the objective.": [-value for value in expected],
-        "Clipped always: a token that went the wrong way could then never be brought back.": near,
-        "Nothing is clipped: one update may then move a token as far as it likes.": free,
-        "That is the larger of the two; PPO is the pessimist and takes the smaller.": list(map(max, free, near)),
-    }
-    for token, came, wanted in zip(_TOKENS, results, expected, strict=True):
-        if not feedback.close(came, wanted):
-            found = [slip for slip, values in slips.items() if _all_close(results, values)]
-            slip = found[0] if found else "Take the smaller of ratio · A and (ratio clipped to 1 ± ε) · A."
-            return feedback.failed(
-                f"for ratio {token[0]}, advantage {token[1]}, ε {token[2]} you gave {feedback.short(came)}, "
-                f"expected {feedback.short(wanted)}. {slip}"
-            )
-    return feedback.passed("right: a gain is cut off beyond 1 ± ε, and a loss never is.")
+def patients(runs):
+    """The broken runs of the clinic under letters that say nothing: {"A": metrics, one dictionary a step, …}.
+
+    Args:
+        runs: {cause: metrics}, from the record of the experiment "rlhf".
+    """
+    return {letter: runs[cause] for letter, cause in zip("ABCD", CAUSES, strict=True)}
 
 
-def check_token_rewards(rewards):
-    """Check a function (logprobs, reference_logprobs, score, kl_coef) → the reward of each token, as a list."""
-    for logprobs, reference, score, kl_coef in _ANSWERS:
-        result, problem = feedback.attempt(rewards, list(logprobs), list(reference), score, kl_coef)
+def check_clinic(diagnose, runs):
+    """Check a function metrics of one run, a dictionary a step → one of CAUSES, on all four runs."""
+    for letter, metrics in patients(runs).items():
+        result, problem = feedback.attempt(diagnose, metrics)
         if problem:
-            return feedback.failed(problem)
-        kl = [a - b for a, b in zip(logprobs, reference, strict=True)]
-        expected = _paid(kl, score, -kl_coef)
-        if not feedback.close(result, expected):
-            slip = "Each token pays β · (log π − log π_reference); the last one also receives the score."
-            if feedback.close(result, _paid(kl, score, kl_coef)):
-                slip = "The sign of the KL is turned: the policy would be paid for leaving its reference."
-            elif feedback.close(result, [score - kl_coef * one for one in kl]):
-                slip = "The score at every token pays for length: a long answer would receive it many times."
-            elif feedback.close(result, _paid(kl, 0.0, -kl_coef)):
-                slip = "The score is missing: nothing would be learned but to stay at home."
-            return feedback.failed(
-                f"for log π {logprobs}, log π_reference {reference}, score {score}, β {kl_coef} you gave "
-                f"{feedback.short(result)}, expected {feedback.short(expected)}. {slip}"
-            )
-    return feedback.passed("right: straying is paid for where it happens, and the score comes when the text is read.")
+            return feedback.failed(f"patient {letter}: {problem}")
+        cause = CAUSES["ABCD".index(letter)]
+        if result not in CAUSES:
+            return feedback.failed(f"patient {letter}: {result!r} is none of the causes {', '.join(CAUSES)}.")
+        if result != cause:
+            return feedback.failed(f"patient {letter} does not suffer from {result!r}. {_SIGNS[letter]}")
+    return feedback.passed("right, all four: none of them shows in the loss.")
 
 
 def check_reward(reward):
@@ -126,12 +104,3 @@ def _gae(rewards, values, lam, last=0.0):
         following = value
         advantages.append(advantage)
     return advantages[::-1]
-
-
-def _all_close(came, expected):
-    return all(map(feedback.close, came, expected))
-
-
-def _paid(kl, score, coefficient):
-    paid = [coefficient * one for one in kl]
-    return [*paid[:-1], paid[-1] + score]

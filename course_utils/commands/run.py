@@ -1,11 +1,13 @@
 """`python -m course_utils run <experiment>`: an experiment too long for a notebook, resumable, its result committed.
 
 sft: how many demonstrations equal a good prompt, and LoRA against full tuning; about 25 minutes on two cores.
+rlhf: PPO on three seeds and on a longer leash, DPO, SFT on the better texts, broken runs; about 55 minutes.
 quantization: what each format costs, and how fast each engine is; about 15 minutes on two cores.
 qlora: LoRA against QLoRA, three seeds and 2,000 reviews; about 40 minutes.
 
 Each point runs in a process of its own, so that its peak memory is its own. Kill it and start it again: it goes on.
-The result is notebooks/reference/<experiment>.json, with the command, the machine and the date.
+The result is notebooks/reference/<experiment>.json, with the command and each point's machine and date. It is written
+anew after every point, and a run begins with the points of the same setting that it holds: another machine can go on.
 """
 
 import argparse
@@ -24,6 +26,7 @@ REFERENCE = Path(__file__).resolve().parents[2] / "notebooks" / "reference"
 # experiment → its module, with POINTS, SETTING, measure(point, run, folder) and summary(points)
 EXPERIMENTS = {
     "sft": "course_utils.evaluation.demonstrations",
+    "rlhf": "course_utils.evaluation.overoptimization",
     "quantization": "course_utils.evaluation.rounding",
     "qlora": "course_utils.evaluation.rounded_base",
 }
@@ -41,6 +44,8 @@ def main(argv=None):
     folder = run.runs / "experiments" / f"{options.experiment}-{setting_key(experiment.SETTING)}"
     if options.point:
         return measure(experiment, options.point, run, folder)
+    output = options.output or REFERENCE / f"{options.experiment}.json"
+    take_over(output, experiment, folder)
     for number, point in enumerate(experiment.POINTS, start=1):
         if not (folder / f"{point}.json").exists():
             print(f"{options.experiment} {number}/{len(experiment.POINTS)}: {point}", flush=True)
@@ -48,8 +53,7 @@ def main(argv=None):
             if status := subprocess.run(command).returncode:
                 print(f"The point {point} ended with status {status}. Run the command again.", file=sys.stderr)
                 return 1
-    output = options.output or REFERENCE / f"{options.experiment}.json"
-    records.write(output, [record(experiment, options.experiment, folder, run)])
+        records.write(output, [record(experiment, options.experiment, folder)])
     print(f"Written to {output}")
     return 0
 
@@ -64,17 +68,28 @@ def measure(experiment, point, run, folder):
     except (ValueError, CheckpointError, TrainingStopped) as error:
         print(error, file=sys.stderr)
         return 1
-    records.write(folder / f"{point}.json", [result])
+    machine = f"{platform.machine()}, {run.threads} threads, {run.device}, {run.dtype}".replace("torch.", "")
+    known = {"date": datetime.date.today().isoformat(), "machine": machine}
+    records.write(folder / f"{point}.json", [result | known])
     return 0
 
 
-def record(experiment, name, folder, run):
-    """What is committed: how it was made, the setting, every point and the summary."""
-    points = {point: records.read(folder / f"{point}.json")[0] for point in experiment.POINTS}
+def take_over(output, experiment, folder):
+    """Let the points of an earlier record of the same setting count as measured."""
+    for earlier in records.read(output):
+        if setting_key(earlier["setting"]) == setting_key(experiment.SETTING):
+            for point, result in earlier["points"].items():
+                if not (folder / f"{point}.json").exists():
+                    records.write(folder / f"{point}.json", [result])
+
+
+def record(experiment, name, folder):
+    """What is committed: how it was made, the setting, the points so far and their summary."""
+    files = {point: folder / f"{point}.json" for point in experiment.POINTS}
+    points = {point: records.read(file)[0] for point, file in files.items() if file.exists()}
     return {
         "command": f"python -m course_utils run {name}",
-        "date": datetime.date.today().isoformat(),
-        "machine": f"{platform.machine()}, {run.threads} threads, {run.device}, {run.dtype}".replace("torch.", ""),
+        "missing": [point for point in files if point not in points],
         "setting": experiment.SETTING,
         "summary": experiment.summary(points),
         "points": points,

@@ -16,6 +16,8 @@ SANITIZE = ROOT / "tests" / "nbval_sanitize.cfg"  # progress bars
 CELL_SECONDS = 600  # a cell that takes longer hangs
 NOTHING_COLLECTED = 5  # pytest's exit status
 PYTEST = (sys.executable, "-m", "pytest")
+# two workers with one thread each: a test's work comes in pieces too small for two threads; a file stays together
+WORKERS = ("-n", "2", "--dist", "loadfile")
 # nbval interrupts a slow cell and shows where it was; pytest's own limit would kill everything before that
 NBVAL = (*PYTEST, "--nbval", "--nbval-current-env", f"--nbval-sanitize-with={SANITIZE}")
 NBVAL += (f"--nbval-cell-timeout={CELL_SECONDS}", "--timeout=0")
@@ -69,7 +71,7 @@ def _parts(notebooks, passed_on, folder):
     variables = environment(folder)
     parts = []
     if notebooks is None:
-        targets = passed_on or ["tests"]
+        targets = passed_on or [*WORKERS, "tests"]
         unit = {**variables, "COURSE_RUNS": str(folder / "unit-runs"), "COURSE_RESULTS": str(folder / "unit-results")}
         parts.append(("unit tests", [*PYTEST, "--durations=10", *targets], unit))
         if passed_on:

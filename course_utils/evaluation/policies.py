@@ -92,7 +92,7 @@ def _judged(pieces, adapter, asked, read, answer_tokens, seed):
     texts = [turns.text([*before, *sample.tokens]) for before, sample in zip(openings, samples, strict=True)]
     answers = rollout.assemble(prompts, samples, torch.zeros(len(samples)), texts)
     kl, rows = torch.zeros(len(samples)), torch.tensor(read).nonzero().flatten()
-    for part in rows.split(16) if adapter != REFERENCE else ():
+    for part in rows.split(16) if len(rows) and adapter != REFERENCE else ():
         kl[part] = _kl(pieces.actor, adapter, answers, part)
     lengths = answers.answer_mask.sum(dim=1)
     return list(zip(kl.tolist(), lengths.tolist(), answers.ended.tolist(), texts, strict=True))

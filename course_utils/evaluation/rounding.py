@@ -44,8 +44,8 @@ def nearest(group):
 
 
 def measure(point, run, folder):
-    """One point: {name: {"bits", "losses": a mean for each document}}, of "sources" {format: the same}; of the engines
-    {name: line of the table}.
+    """One point: {"formats": {name: {"bits", "losses": a mean for each document}}}; of "sources" {"sources": {format:
+    the same}}; of the engines {"engines": {name: line of the table}}.
     """
     model, tokenizer = load_base()
     rows = quantized.web_text(tokenizer, documents=SETTING["documents"], length=SETTING["length"])
@@ -54,15 +54,14 @@ def measure(point, run, folder):
         source = GGUFFile(assets.path("base-model") / "gemma-3-270m.gguf")
         exact = quantized.token_losses(model, some)
         groups = quantized.layers_by_source(source, model)
-        return {
-            form: _read(model, tables(SETTING["block"]), some, exact, head=True, names=names)
-            for form, names in groups.items()
-        }
+        read = functools.partial(_read, model, tables(SETTING["block"]), some, exact, head=True)
+        return {"sources": {form: read(names=names) for form, names in groups.items()}}
     if point == "engines":
         speeds = {"decoded": SETTING["decoded"], "read": SETTING["read"]}
-        return {name: asdict(engines.in_transformers(name, model, some, **speeds)) for name in backends.BACKENDS}
+        lines = {name: asdict(engines.in_transformers(name, model, some, **speeds)) for name in backends.BACKENDS}
+        return {"engines": lines}
     if point == "llama.cpp":
-        return _files(model, some, run)
+        return {"engines": _files(model, some, run)}
     formats = tables(SETTING["block"])
     if point == "gptq":
         calibration = quantized.web_text(
@@ -72,7 +71,7 @@ def measure(point, run, folder):
             "nearest": nearest(SETTING["group"]),
             "gptq": gptq.quantize_blocks(model, calibration, group=SETTING["group"]),
         }
-    return _read(model, formats, rows, quantized.token_losses(model, rows), head=point == "model")
+    return {"formats": _read(model, formats, rows, quantized.token_losses(model, rows), head=point == "model")}
 
 
 def _read(model, formats, rows, exact, **choice):
@@ -95,18 +94,21 @@ def summary(points):
     """{point: {name: (mean, low, high) of the loss that a format adds}}, and what NF4 and GPTQ save.
 
     Args:
-        points: {name: what `measure` returned}.
+        points: {name: what `measure` returned}, those that there are.
     """
-    lines = {point: _added(points[point]) for point in ("blocks", "model", "gptq")}
-    lines["sources"] = {form: _added(values) for form, values in points["sources"].items()}
-    for point in ("blocks", "model"):
-        losses = {name: torch.tensor(values["losses"]) for name, values in points[point].items()}
+    lines = {point: _added(values["formats"]) for point, values in points.items() if "formats" in values}
+    if "sources" in points:
+        lines["sources"] = {form: _added(values) for form, values in points["sources"]["sources"].items()}
+    for point in {"blocks", "model"} & set(lines):
+        losses = {name: torch.tensor(values["losses"]) for name, values in points[point]["formats"].items()}
         for rival in ("fp4", "int4"):
             gain = comparison.paired_difference(losses["nf4"], losses[rival], over="items")
             lines[point][f"nf4 − {rival}"] = (gain.mean, *gain.interval)
-    losses = {name: torch.tensor(values["losses"])[:, None] for name, values in points["gptq"].items()}
-    won = quantized.share_won_back(losses["gptq"], losses["nearest"], losses["none"])
-    lines["gptq"]["share won back"] = (won.mean, *won.interval)
+    if "gptq" in points:
+        formats = points["gptq"]["formats"]
+        losses = [torch.tensor(formats[name]["losses"])[:, None] for name in ("gptq", "nearest", "none")]
+        won = quantized.share_won_back(*losses)
+        lines["gptq"]["share won back"] = (won.mean, *won.interval)
     return lines
 
 

@@ -56,7 +56,7 @@ def train(module, rows, collate, recipe, output, *, run=None, evaluate=None, go_
         recipe: a TrainingRecipe.
         output: the run's folder: checkpoints/, metrics.jsonl, timings.jsonl, result.json.
         run: the runtime's decisions (device, autocast, grad_scaler); by default the current ones.
-        evaluate: module -> {name: number}, called every recipe.evaluate_every steps without gradients.
+        evaluate: module -> {name: number, or a list}, called every recipe.evaluate_every steps without gradients.
         go_on: False refuses a folder that already holds a run.
         progress: show a bar on stderr.
         say: receives lines worth reading.
@@ -223,7 +223,8 @@ class Trainer:
     def _evaluate(self):
         self.module.eval()
         with torch.no_grad(), self._autocast():
-            values = {name: float(value) for name, value in self.evaluate(self.wrapped).items()}
+            found = self.evaluate(self.wrapped)
+            values = {name: v if isinstance(v, list) else float(v) for name, v in found.items()}
         self.module.train()
         return values
 

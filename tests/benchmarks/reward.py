@@ -17,7 +17,8 @@ import side_by_side
 
 TRL = ("TRL", "TRL with checkpointing")
 CONTENDERS = ("ours", *TRL)
-BATCH, RATE, ANSWER_TOKENS = 16, 2e-4, 28
+BATCH, RATE = 16, 2e-4
+OUR_MICRO_BATCH = 8  # pairs in memory at once: no more than TRL holds with checkpointing
 
 
 def main():
@@ -44,8 +45,9 @@ def contend(name, steps):
 
     runtime.start(quiet=True)
     recipe = reward.TrainingRecipe(
-        steps=steps, batch_size=BATCH, learning_rate=RATE, max_length=96, schedule="constant", save_every=steps
-    )
+        steps=steps, batch_size=BATCH, micro_batch=OUR_MICRO_BATCH, learning_rate=RATE, max_length=96,
+        schedule="constant", save_every=steps,
+    )  # fmt: skip
     pairs = preference.human_pairs(preference.rated_rows("gold"), BATCH * steps, min_gap=1.0)
     job = reward.job("cpu", rows=pairs, recipe=recipe)
     losses, seconds = ours(job) if name == "ours" else by_trl(job, name == TRL[1])

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from course_utils.checks import ppo_rlhf as check
+from course_utils.reporting import reference
 from course_utils.training import rollout
 from course_utils.training.advantages import gae as package_gae
 
@@ -17,16 +18,6 @@ def gae(rewards, values, lam):
         following = value
         advantages.insert(0, advantage)
     return advantages
-
-
-def clipped(ratio, advantage, clip):
-    return min(ratio * advantage, min(max(ratio, 1 - clip), 1 + clip) * advantage)
-
-
-def token_rewards(logprobs, reference_logprobs, score, kl_coef):
-    rewards = [-kl_coef * (a - b) for a, b in zip(logprobs, reference_logprobs, strict=True)]
-    rewards[-1] += score
-    return rewards
 
 
 def length(prompts, texts):
@@ -60,45 +51,40 @@ def test_slips_of_the_advantages_are_named(wrong, said, capsys):
     assert said in capsys.readouterr().out
 
 
-def test_the_clipped_objective_passes():
-    assert check.check_clipped(clipped)
+def diagnose(metrics):
+    last, first = metrics[-1], metrics[0]
+    if last["kl"] > 50:
+        return "too fast"
+    if last["kl"] < 2:
+        return "leash too short"
+    return "reward not centred" if last["length"] > 1.25 * first["length"] else "reward blind"
+
+
+@pytest.fixture
+def runs():
+    return reference.load("rlhf")["points"]["clinic"]["runs"]
+
+
+def test_the_diagnosis_passes(runs):
+    assert set(runs) == set(check.CAUSES) and check.check_clinic(diagnose, runs)
 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (lambda ratio, advantage, clip: ..., "returns nothing yet"),
-        (lambda ratio, advantage, clip: -clipped(ratio, advantage, clip), "That is the loss"),
-        (lambda ratio, advantage, clip: ratio * advantage, "Nothing is clipped"),
-        (lambda ratio, advantage, clip: min(max(ratio, 1 - clip), 1 + clip) * advantage, "Clipped always"),
+        (lambda metrics: ..., "patient A: your function returns nothing yet"),
+        (lambda metrics: "unlucky", "'unlucky' is none of the causes"),
+        (lambda metrics: "too fast", "Look at the length"),
         (
-            lambda ratio, advantage, clip: max(ratio * advantage, min(max(ratio, 1 - clip), 1 + clip) * advantage),
-            "the pessimist",
+            lambda metrics: "reward blind" if diagnose(metrics) == "too fast" else diagnose(metrics),
+            "within a few",
         ),
-        (lambda ratio, advantage, clip: 0.0, "Take the smaller"),
+        (lambda metrics: "too fast" if diagnose(metrics) == "reward blind" else diagnose(metrics), "beside the KL"),
+        (lambda metrics: "reward blind" if diagnose(metrics)[0] == "l" else diagnose(metrics), "it stays near 0"),
     ],
 )
-def test_slips_of_the_clip_are_named(wrong, said, capsys):
-    assert not check.check_clipped(wrong)
-    assert said in capsys.readouterr().out
-
-
-def test_the_reward_of_each_token_passes():
-    assert check.check_token_rewards(token_rewards)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        (lambda p, q, score, beta: ..., "returns nothing yet"),
-        (lambda p, q, score, beta: token_rewards(p, q, score, -beta), "The sign of the KL is turned"),
-        (lambda p, q, score, beta: [score - beta * (a - b) for a, b in zip(p, q, strict=True)], "pays for length"),
-        (lambda p, q, score, beta: token_rewards(p, q, 0.0, beta), "The score is missing"),
-        (lambda p, q, score, beta: [0.0 for _ in p], "Each token pays"),
-    ],
-)
-def test_slips_of_the_rewards_are_named(wrong, said, capsys):
-    assert not check.check_token_rewards(wrong)
+def test_a_wrong_diagnosis_is_told_where_to_look(wrong, said, runs, capsys):
+    assert not check.check_clinic(wrong, runs)
     assert said in capsys.readouterr().out
 
 

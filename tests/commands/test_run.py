@@ -38,8 +38,8 @@ def started(monkeypatch):
 def test_the_result_says_how_it_was_made(experiment, started, tmp_path, capsys):
     assert run.main(["tried", "--output", str(tmp_path / "new" / "tried.json")]) == 0
     (found,) = json.loads((tmp_path / "new" / "tried.json").read_text())
-    assert found["command"] == "python -m course_utils run tried" and len(found["date"]) == 10
-    assert "threads" in found["machine"] and found["setting"] == {"rows": 3}
+    assert found["command"] == "python -m course_utils run tried" and found["setting"] == {"rows": 3}
+    assert all("threads" in point["machine"] and len(point["date"]) == 10 for point in found["points"].values())
     assert found["summary"] == {"one": 3, "two": 3} and started == ["one", "two"]
 
 
@@ -50,11 +50,29 @@ def test_it_goes_on_after_the_point_that_failed(experiment, started, tmp_path, c
         return {"value": 1}
 
     experiment.measure, whole = fail, experiment.measure
-    assert run.main(["tried"]) == 1
+    assert run.main(["tried", "--output", str(tmp_path / "tried.json")]) == 1
     assert "The disk is full." in capsys.readouterr().err
     experiment.measure = whole
     assert run.main(["tried", "--output", str(tmp_path / "tried.json")]) == 0
     assert started == ["one", "two", "two"] and records.read(tmp_path / "tried.json")[0]["summary"]["one"] == 1
+
+
+def test_the_points_so_far_are_recorded_and_another_machine_goes_on(experiment, started, tmp_path, monkeypatch, capsys):
+    def fail(point, run, folder):
+        if point == "two":
+            raise ValueError("The disk is full.")
+        return {"value": 7}
+
+    output = tmp_path / "tried.json"
+    experiment.measure, whole = fail, experiment.measure
+    assert run.main(["tried", "--output", str(output)]) == 1
+    (found,) = records.read(output)
+    assert found["missing"] == ["two"] and found["summary"] == {"one": 7}
+    experiment.measure = whole
+    monkeypatch.setenv("COURSE_RUNS", str(tmp_path / "another machine's"))
+    assert run.main(["tried", "--output", str(output)]) == 0
+    (found,) = records.read(output)
+    assert started == ["one", "two", "two"] and found["missing"] == [] and found["summary"] == {"one": 7, "two": 3}
 
 
 def test_points_of_another_setting_are_not_mixed_in(experiment, started, tmp_path):

@@ -44,6 +44,8 @@ def names(ran):
 def test_everything_runs_in_order(ran, notebooks, capsys):
     assert command.main([]) == 0
     assert names(ran) == ["unit", "00_a", "05_b"]
+    unit, _ = ran.calls[0]
+    assert unit[-5:] == ["-n", "2", "--dist", "loadfile", "tests"]
     nbval, env = ran.calls[1]
     assert nbval[:3] == [sys.executable, "-m", "pytest"]
     assert {"--nbval", "--nbval-current-env", "--timeout=0"} <= set(nbval)
