@@ -2,7 +2,7 @@
 
 Written down before the run: the first 256 tokens of 80 web documents, <bos> first; blocks of 64 with one float32 scale
 for NF4, FP4 and symmetric int4, so that all three have 4.5 bits a weight; GPTQ and round-to-nearest with groups of 128
-and one float16 scale, 4.125 bits; GPTQ is calibrated on 64 documents that are read for no loss.
+and one float16 scale, 4.125 bits; GPTQ is calibrated on 48 documents that are read for no loss.
 
     blocks   the linear layers of the blocks, the head at 16 bits: what libraries round
     model    the head too, which is also the embedding
@@ -26,7 +26,7 @@ from course_utils.quantization import backends, gguf_writer, gptq, integer, nf4
 
 POINTS = ("blocks", "model", "gptq", "sources", "engines", "llama.cpp")
 SETTING = {
-    "documents": 80, "length": 256, "some_documents": 20, "calibration": 64, "block": 64, "group": 128, "decoded": 48,
+    "documents": 80, "length": 256, "some_documents": 20, "calibration": 48, "block": 64, "group": 128, "decoded": 48,
     "read": 512,
 }  # fmt: skip
 
