@@ -245,7 +245,7 @@ _ROWS = {
     "13": _adapter(1e-3, 1.4, 3, False),
     "14": _adapter(1e-2, 1.4, 3, False),
     "15": {
-        "cpu": Quantization(2, 4, False, 20, 128, 8, 20, 128, 64, 24),
+        "cpu": Quantization(3.9, 3.9, True, 20, 128, 8, 20, 128, 64, 24),
         "gpu-16gb": Quantization(3, 6, False, 80, 256, 16, 64, 128, 64, 64),
         "gpu-24gb": Quantization(3, 6, False, 80, 256, 16, 64, 128, 64, 64),
         "gpu-80gb": Quantization(3, 6, False, 80, 256, 16, 64, 128, 64, 128),
