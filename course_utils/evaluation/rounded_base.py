@@ -59,17 +59,19 @@ def measure(point, run, folder):
 def summary(points):
     """{arm: (correlation, low, high)}, each rounded arm's difference from LoRA the same way, and the rows' losses.
 
-    Intervals are over items and seeds together.
+    Intervals are over items and seeds together; an arm with a seed missing is left out.
+
+    Args:
+        points: {name: what `measure` returned}, those that there are.
     """
-    predicted = {
-        arm: torch.tensor([points[f"{arm}-{seed}"]["ratings"] for seed in SEEDS], dtype=torch.float64) for arm in ARMS
-    }
-    truth = graded.Exam.of(predicted["lora"].shape[1], None).truth
-    lines = {}
+    whole = [arm for arm in ARMS if all(f"{arm}-{seed}" in points for seed in SEEDS)]
+    predicted = {arm: torch.tensor([points[f"{arm}-{seed}"]["ratings"] for seed in SEEDS]).double() for arm in whole}
+    lines = {point: values["loss"] for point, values in points.items() if "loss" in values}
     for arm, values in predicted.items():
+        truth = graded.Exam.of(values.shape[1], None).truth
         own = comparison.correlation_difference(values, None, truth)
         lines[arm] = (own.mean, *own.interval)
-        if arm != "lora":
+        if arm != "lora" and "lora" in predicted:
             gap = comparison.correlation_difference(values, predicted["lora"], truth)
             lines[f"{arm} − lora"] = (gap.mean, *gap.interval)
-    return lines | {point: points[point]["loss"] for point in ("rows-lora", "rows-qlora")}
+    return lines

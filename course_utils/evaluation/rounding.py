@@ -2,7 +2,7 @@
 
 Written down before the run: the first 256 tokens of 80 web documents, <bos> first; blocks of 64 with one float32 scale
 for NF4, FP4 and symmetric int4, so that all three have 4.5 bits a weight; GPTQ and round-to-nearest with groups of 128
-and one float16 scale, 4.125 bits; GPTQ is calibrated on 64 documents that are read for no loss.
+and one float16 scale, 4.125 bits; GPTQ is calibrated on 48 documents that are read for no loss.
 
     blocks   the linear layers of the blocks, the head at 16 bits: what libraries round
     model    the head too, which is also the embedding
@@ -26,7 +26,7 @@ from course_utils.quantization import backends, gguf_writer, gptq, integer, nf4
 
 POINTS = ("blocks", "model", "gptq", "sources", "engines", "llama.cpp")
 SETTING = {
-    "documents": 80, "length": 256, "some_documents": 20, "calibration": 64, "block": 64, "group": 128, "decoded": 48,
+    "documents": 80, "length": 256, "some_documents": 20, "calibration": 48, "block": 64, "group": 128, "decoded": 48,
     "read": 512,
 }  # fmt: skip
 
@@ -44,8 +44,8 @@ def nearest(group):
 
 
 def measure(point, run, folder):
-    """One point: {name: {"bits", "losses": a mean for each document}}, of "sources" {format: the same}; of the engines
-    {name: line of the table}.
+    """One point: {"formats": {name: {"bits", "losses": a mean for each document}}}; of "sources" {"sources": {format:
+    the same}}; of the engines {"engines": {name: line of the table}}.
     """
     model, tokenizer = load_base()
     rows = quantized.web_text(tokenizer, documents=SETTING["documents"], length=SETTING["length"])
@@ -54,15 +54,14 @@ def measure(point, run, folder):
         source = GGUFFile(assets.path("base-model") / "gemma-3-270m.gguf")
         exact = quantized.token_losses(model, some)
         groups = quantized.layers_by_source(source, model)
-        return {
-            form: _read(model, tables(SETTING["block"]), some, exact, head=True, names=names)
-            for form, names in groups.items()
-        }
+        read = functools.partial(_read, model, tables(SETTING["block"]), some, exact, head=True)
+        return {"sources": {form: read(names=names) for form, names in groups.items()}}
     if point == "engines":
         speeds = {"decoded": SETTING["decoded"], "read": SETTING["read"]}
-        return {name: asdict(engines.in_transformers(name, model, some, **speeds)) for name in backends.BACKENDS}
+        lines = {name: asdict(engines.in_transformers(name, model, some, **speeds)) for name in backends.BACKENDS}
+        return {"engines": lines}
     if point == "llama.cpp":
-        return _files(model, some, run)
+        return {"engines": _files(model, some, run)}
     formats = tables(SETTING["block"])
     if point == "gptq":
         calibration = quantized.web_text(
@@ -72,7 +71,7 @@ def measure(point, run, folder):
             "nearest": nearest(SETTING["group"]),
             "gptq": gptq.quantize_blocks(model, calibration, group=SETTING["group"]),
         }
-    return _read(model, formats, rows, quantized.token_losses(model, rows), head=point == "model")
+    return {"formats": _read(model, formats, rows, quantized.token_losses(model, rows), head=point == "model")}
 
 
 def _read(model, formats, rows, exact, **choice):
@@ -95,18 +94,21 @@ def summary(points):
     """{point: {name: (mean, low, high) of the loss that a format adds}}, and what NF4 and GPTQ save.
 
     Args:
-        points: {name: what `measure` returned}.
+        points: {name: what `measure` returned}, those that there are.
     """
-    lines = {point: _added(points[point]) for point in ("blocks", "model", "gptq")}
-    lines["sources"] = {form: _added(values) for form, values in points["sources"].items()}
-    for point in ("blocks", "model"):
-        losses = {name: torch.tensor(values["losses"]) for name, values in points[point].items()}
+    lines = {point: _added(values["formats"]) for point, values in points.items() if "formats" in values}
+    if "sources" in points:
+        lines["sources"] = {form: _added(values) for form, values in points["sources"]["sources"].items()}
+    for point in {"blocks", "model"} & set(lines):
+        losses = {name: torch.tensor(values["losses"]) for name, values in points[point]["formats"].items()}
         for rival in ("fp4", "int4"):
             gain = comparison.paired_difference(losses["nf4"], losses[rival], over="items")
             lines[point][f"nf4 − {rival}"] = (gain.mean, *gain.interval)
-    losses = {name: torch.tensor(values["losses"])[:, None] for name, values in points["gptq"].items()}
-    won = quantized.share_won_back(losses["gptq"], losses["nearest"], losses["none"])
-    lines["gptq"]["share won back"] = (won.mean, *won.interval)
+    if "gptq" in points:
+        formats = points["gptq"]["formats"]
+        losses = [torch.tensor(formats[name]["losses"])[:, None] for name in ("gptq", "nearest", "none")]
+        won = quantized.share_won_back(*losses)
+        lines["gptq"]["share won back"] = (won.mean, *won.interval)
     return lines
 
 

@@ -38,3 +38,4 @@ def test_the_summary_pairs_by_item_and_seed(monkeypatch):
     lines = rounded_base.summary(points)
     assert lines["lora"][0] > 0.99 and lines["rows-qlora"] == 2.1
     assert lines["qlora − lora"][2] < 0 and lines["error − lora"] == pytest.approx((0, 0, 0))
+    assert list(rounded_base.summary({"rows-lora": {"loss": 2.0}})) == ["rows-lora"]  # what is missing is left out

@@ -21,12 +21,12 @@ def small(monkeypatch, blocky, tiny_gguf):
 
 
 def test_equal_bits_are_equal(small, tmp_path):
-    found = rounding.measure("blocks", None, tmp_path)
+    found = rounding.measure("blocks", None, tmp_path)["formats"]
     assert {name: values["bits"] for name, values in found.items()} == {"none": 16, "nf4": 4.5, "fp4": 4.5, "int4": 4.5}
     assert all(len(values["losses"]) == 6 for values in found.values())
-    whole = rounding.measure("model", None, tmp_path)
+    whole = rounding.measure("model", None, tmp_path)["formats"]
     assert whole["nf4"]["losses"] != found["nf4"]["losses"] and whole["none"]["losses"] != whole["nf4"]["losses"]
-    repaired = rounding.measure("gptq", None, tmp_path)
+    repaired = rounding.measure("gptq", None, tmp_path)["formats"]
     assert repaired["gptq"]["bits"] == repaired["nearest"]["bits"] == 4.25  # 16 bits for 64 weights
 
 
@@ -36,12 +36,12 @@ def test_sources_and_engines_have_a_line_each(small, tmp_path, monkeypatch):
     monkeypatch.setattr(
         rounding.quantized, "layers_by_source", lambda *_: dict(zip(("Q5_0", "Q8_0"), names, strict=True))
     )
-    found = rounding.measure("sources", None, tmp_path)
+    found = rounding.measure("sources", None, tmp_path)["sources"]
     assert list(found) == ["Q5_0", "Q8_0"] and list(found["Q8_0"]) == ["none", "nf4", "fp4", "int4"]
     assert found["Q5_0"]["nf4"]["losses"] != found["Q8_0"]["nf4"]["losses"]
     kept = {"fp32": rounding.backends.BACKENDS["fp32"]}
     monkeypatch.setattr(rounding.backends, "BACKENDS", kept)
-    assert rounding.measure("engines", None, tmp_path)["fp32"]["decode_1"] > 0
+    assert rounding.measure("engines", None, tmp_path)["engines"]["fp32"]["decode_1"] > 0
 
 
 def test_the_summary_pairs_by_document():
@@ -50,8 +50,9 @@ def test_the_summary_pairs_by_document():
 
     formats = {"none": losses(1, 2, 3), "nf4": losses(2, 3, 4), "fp4": losses(3, 4, 5), "int4": losses(3, 4, 6)}
     repaired = {"none": losses(1, 2, 3), "nearest": losses(3, 4, 5), "gptq": losses(1.5, 2.5, 3.5)}
-    points = {"blocks": formats, "model": formats, "gptq": repaired, "sources": {"Q5_0": formats}}
-    summary = rounding.summary(points)
+    points = {"blocks": {"formats": formats}, "model": {"formats": formats}, "gptq": {"formats": repaired}}
+    assert list(rounding.summary({"blocks": points["blocks"]})) == ["blocks"]  # what is missing is left out
+    summary = rounding.summary(points | {"sources": {"sources": {"Q5_0": formats}}})
     assert summary["blocks"]["nf4"] == summary["sources"]["Q5_0"]["nf4"] == pytest.approx((1, 1, 1))
     assert summary["blocks"]["nf4 − fp4"] == pytest.approx((-1, -1, -1))
     assert summary["model"]["nf4 − int4"][0] == pytest.approx(-4 / 3)
