@@ -212,7 +212,7 @@ _ROWS = {
         "gpu-80gb": PPO(6, 8, False, 40, 64, 1e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 64, 16, 10, 5e-4, 4, 40),
     },
     "10": _adapter(1e-3, 1.4, 3, False),
-    "11": _adapter(1e-2, 1.4, 3, False),
+    "11": _adapter(1e-2, 1.5, 5.4, True),
     "12": _adapter(3e-2, 1.4, 3, False),
     "13": _adapter(1e-3, 1.4, 3, False),
     "14": _adapter(1e-2, 1.4, 3, False),
