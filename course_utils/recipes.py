@@ -167,9 +167,9 @@ class Adapter(Recipe):
         return self.steps * self.batch_size
 
 
-def _adapter(learning_rate, minutes, memory_gb, measured):
+def _adapter(learning_rate, minutes, memory_gb, measured, steps=18, probe_steps=5, probe_test=60):
     return {
-        "cpu": Adapter(minutes, memory_gb, measured, 18, 16, learning_rate, 200, 60, 5, 60),
+        "cpu": Adapter(minutes, memory_gb, measured, steps, 16, learning_rate, 200, 60, probe_steps, probe_test),
         "gpu-16gb": Adapter(2, 6, False, 300, 32, learning_rate, 1000, 300, 60, 400),
         "gpu-24gb": Adapter(2, 6, False, 300, 32, learning_rate, 2000, 300, 60, 400),
         "gpu-80gb": Adapter(2, 8, False, 300, 32, learning_rate, 2000, 300, 60, 400),
@@ -239,9 +239,9 @@ _ROWS = {
         "gpu-24gb": PPO(6, 8, False, 40, 64, 1e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 64, 16, 10, 5e-4, 4, 40),
         "gpu-80gb": PPO(6, 8, False, 40, 64, 1e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 64, 16, 10, 5e-4, 4, 40),
     },
-    "10": _adapter(1e-3, 1.4, 3, False),
-    "11": _adapter(1e-2, 1.4, 3, False),
-    "12": _adapter(3e-2, 1.4, 3, False),
+    "10": _adapter(1e-3, 2.8, 6.7, True, 32, 8, 100),
+    "11": _adapter(1e-2, 1.5, 5.4, True),
+    "12": _adapter(3e-2, 2.4, 7, True, 32, 8, 100),
     "13": _adapter(1e-3, 1.4, 3, False),
     "14": _adapter(1e-2, 1.4, 3, False),
     "15": {

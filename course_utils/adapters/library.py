@@ -144,18 +144,22 @@ def agreement(build, method, input_ids, mask, **sizes):
     Returns:
         (largest difference of logits, largest ‖g − g'‖ / ‖g'‖ of a trained tensor's gradients).
     """
-    ours, theirs = OURS[method](build(), **sizes), attach(build(), method, **sizes)
+    drawn = {}  # in our weights and in theirs; one model at a time is in memory
+    ours, our_gradients = _answers(OURS[method](build(), **sizes), drawn, input_ids, mask)
+    theirs, their_gradients = _answers(attach(build(), method, **sizes), drawn, input_ids, mask)
+    apart = [(our_gradients[name] - theirs).norm() / theirs.norm() for name, theirs in their_gradients.items()]
+    return (ours - theirs).abs().max().item(), max(apart).item()
+
+
+def _answers(model, drawn, input_ids, mask):
+    """(logits, gradients) with weights near their start; `drawn` keeps them for the second model."""
     generator = torch.Generator().manual_seed(0)
-    for weight in weights.trained(ours).values():
-        weight.data += 0.02 * torch.randn(weight.shape, generator=generator)
-    copy(ours, theirs)
-    found = []
-    for model in (ours.eval(), theirs.eval()):
-        found.append(model(input_ids=input_ids, attention_mask=mask.long()).logits[:, -mask.shape[1] :][mask])
-        found[-1].log_softmax(-1)[:, : len(mask)].mean().backward()
-    pair = [gradients(model) for model in (ours, theirs)]
-    apart = [(pair[0][name] - theirs).norm() / theirs.norm() for name, theirs in pair[1].items()]
-    return (found[0] - found[1]).abs().max().item(), max(apart).item()
+    for name, weight in weights.trained(model).items():
+        noise = 0.02 * torch.randn(weight.shape, generator=generator)
+        weight.data = drawn.setdefault(_common(name), weight.detach() + noise).view_as(weight).clone()
+    logits = model.eval()(input_ids=input_ids, attention_mask=mask.long()).logits[:, -mask.shape[1] :][mask]
+    logits.log_softmax(-1)[:, : len(mask)].mean().backward()
+    return logits.detach(), gradients(model)
 
 
 def _common(name):
