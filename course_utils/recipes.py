@@ -215,7 +215,7 @@ _ROWS = {
     "11": _adapter(1e-2, 1.5, 5.4, True),
     "12": _adapter(3e-2, 2.4, 7, True, 32, 8, 100),
     "13": _adapter(1e-3, 1.4, 3, False),
-    "14": _adapter(1e-2, 1.4, 3, False),
+    "14": _adapter(1e-2, 2, 5.2, True),
 }
 
 
