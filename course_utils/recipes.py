@@ -242,7 +242,7 @@ _ROWS = {
     "10": _adapter(1e-3, 2.8, 6.7, True, 32, 8, 100),
     "11": _adapter(1e-2, 1.5, 5.4, True),
     "12": _adapter(3e-2, 2.4, 7, True, 32, 8, 100),
-    "13": _adapter(1e-3, 1.4, 3, False),
+    "13": _adapter(1e-3, 2.5, 6.8, True),
     "14": _adapter(1e-2, 2, 5.2, True),
     "15": {
         "cpu": Quantization(3.9, 3.9, True, 20, 128, 8, 20, 128, 64, 24),
