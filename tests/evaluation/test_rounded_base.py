@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from datasets import Dataset
 
 from course_utils import runtime
 from course_utils.evaluation import rounded_base
@@ -15,7 +16,7 @@ ROWS = [
 @pytest.fixture
 def small(tiny_folder, monkeypatch):
     monkeypatch.setenv("COURSE_MODEL", str(tiny_folder))
-    monkeypatch.setattr(rounded_base.reviews, "load", lambda domain, split: ROWS)
+    monkeypatch.setattr(rounded_base.reviews, "load", lambda domain, split: Dataset.from_list(ROWS))
     monkeypatch.setattr(rounded_base, "RECIPE", {"steps": 2, "batch_size": 4, "learning_rate": 1e-2})
     monkeypatch.setattr(rounded_base, "ITEMS", 8)
 
@@ -28,7 +29,7 @@ def test_each_arm_is_trained_and_judged(arm, small, tmp_path):
 
 
 def test_the_summary_pairs_by_item_and_seed(monkeypatch):
-    monkeypatch.setattr(rounded_base.reviews, "load", lambda domain, split: ROWS)
+    monkeypatch.setattr(rounded_base.reviews, "load", lambda domain, split: Dataset.from_list(ROWS))
     truth = torch.tensor([row["mean"] for row in ROWS])
     noise = torch.randn(3, len(ROWS), generator=torch.Generator().manual_seed(0))
     points = {"rows-lora": {"loss": 2.0}, "rows-qlora": {"loss": 2.1}}
