@@ -8,27 +8,31 @@ held-out openings. Written down before the run:
     beta-B       a longer leash: five times the learning rate, KL coefficient B, watched on the way
     dpo          the proxy's 256 pairs by direct preference optimisation; as many answers read as PPO's passes read
     positives    supervised fine-tuning on the better text of each pair, as many answers read
+    rloo         TRL's RLOO in place of PPO: notebook 09's recipe, four answers to each of four openings a step
     clinic       four short runs that are broken, each in its own way, for their curves alone
 
 Over-optimisation is the gold score at half of a beta run minus that at its end, paired over openings; both steps are
 fixed here, not looked for. After Gao, Schulman and Hilton (2023). Rates of dpo and positives were not tuned.
 """
 
+import time
 from dataclasses import replace
 
 import torch
 
 from course_utils import recipes
+from course_utils.adapters import switching
 from course_utils.data import instructions, preference
 from course_utils.evaluation import comparison, policies
-from course_utils.training import actor, dpo, loop, ppo, reward, rlhf
+from course_utils.models.base import load_base
+from course_utils.training import actor, dpo, loop, ppo, reward, rlhf, trl_library
 from course_utils.training.next_token import NextTokenLoss
 from course_utils.training.recipe import TrainingRecipe
 
 SEEDS, BETAS = (0, 1, 2), (0.0, 0.05, 0.2)
 POINTS = (
     "reference", *(f"ppo-{seed}" for seed in SEEDS), "beta-0.0", "dpo", "positives",
-    *(f"beta-{beta}" for beta in BETAS[1:]), "clinic",
+    *(f"beta-{beta}" for beta in BETAS[1:]), "clinic", "rloo",
 )  # fmt: skip
 STEPS, EVERY, FASTER, CLINIC_STEPS = 24, 4, 5, 8
 SETTING = {
@@ -36,6 +40,7 @@ SETTING = {
     "best_of": 16, "look_samples": 4, "pair_batch": 16, "dpo_beta": 0.1, "dpo_rate": 2e-4, "positives_rate": 3e-4,
     "clinic_steps": CLINIC_STEPS,
 }  # fmt: skip
+RLOO_GROUP = 4  # answers to one opening
 NUMBERS = ("gold", "proxy", "lexicon", "length", "ended")
 # what is wrong with each run of the clinic: fields of the recipe, and what pays
 CLINIC = {
@@ -132,7 +137,19 @@ def _positives(pieces, run, folder, value, test):
     return {"steps": recipe.steps, "losses": result.losses}
 
 
-TRAIN = {"ppo": _ppo, "beta": _beta, "dpo": _dpo, "positives": _positives}
+def _rloo(pieces, run, folder, value, test):
+    """The same recipe through a library, on a backbone of its own; the policy's weights come back."""
+    started = time.perf_counter()
+    model, policy = load_base()[0], pieces.actor.model
+    learner = switching.add(model, "default", weights=switching.weights_of(policy, actor.REFERENCE))
+    switching.train_only(learner, "default")
+    prompts, recipe = rlhf.prompts_of(pieces.tokenizer), rlhf.recipe_of(run.tier)
+    paid = trl_library.rloo(learner, pieces.tokenizer, prompts, pieces.proxy, recipe, group=RLOO_GROUP)
+    switching.load(policy, actor.POLICY, switching.weights_of(learner))
+    return {"paid": paid, "group": RLOO_GROUP, "seconds": time.perf_counter() - started}
+
+
+TRAIN = {"rloo": _rloo, "ppo": _ppo, "beta": _beta, "dpo": _dpo, "positives": _positives}
 
 
 def _pair_recipe(size, rate, *, rows):

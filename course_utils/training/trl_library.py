@@ -1,4 +1,4 @@
-"""The same through TRL: what its trainer would learn from our rows, to compare labels and loss with ours."""
+"""The same through TRL: what its trainers would learn from our rows, and PPO's rival without a value head, RLOO."""
 
 import contextlib
 import copy
@@ -9,6 +9,7 @@ import torch
 from datasets import Dataset, disable_progress_bars, enable_progress_bars
 
 from course_utils.data import instructions
+from course_utils.data.answers import Turns
 
 
 def sft_batch(model, tokenizer, rows):
@@ -69,6 +70,67 @@ def reward_loss(reward_model, tokenizer, rows):
         batch = next(iter(trainer.get_train_dataloader()))
         with torch.no_grad():
             return trainer.compute_loss(trainer.model.eval(), dict(batch)).item()
+
+
+def rloo(model, tokenizer, prompts, reward, recipe, *, group=4):
+    """Train a policy by TRL's RLOO: the value of a prompt is the mean reward of its other answers, so no value head.
+
+    Args:
+        model: a PeftModel whose adapter "default" starts as the SFT policy; it learns, and a copy is the reference.
+        tokenizer: with a chat template that marks what the assistant says.
+        prompts: rows from `data.openings.encode`.
+        reward: (prompts, texts) -> B numbers; an answer that was cut off pays `recipe.missing_end_penalty`.
+        recipe: a PPORecipe; steps, answers a step, passes, rate, clipping, KL coefficient and temperature are taken.
+        group: answers to one prompt; batch_size / group prompts make a step.
+
+    Returns:
+        The mean reward of each step, without the KL penalty.
+
+    Raises:
+        ValueError: a prompt does not survive being written as text, which is how TRL takes it.
+    """
+    from trl import RLOOTrainer
+
+    turns, tokenizer = Turns.of(tokenizer), copy.deepcopy(tokenizer)
+    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(turns.end)
+    model.generation_config.eos_token_id = turns.end
+    rows, paid = [_prompt_row(row, tokenizer) for row in prompts], []
+
+    def score(prompts, completions, completion_ids, asked, opening, **unused):
+        texts = [turns.text([*first, *ids]) for first, ids in zip(opening, completion_ids, strict=True)]
+        cut_off = [recipe.missing_end_penalty * (ids[-1] != turns.end) for ids in completion_ids]
+        scores = [float(score) - cut for score, cut in zip(reward(asked, texts), cut_off, strict=True)]
+        paid.append(sum(scores) / len(scores))
+        return scores
+
+    with tempfile.TemporaryDirectory(prefix="trl-") as folder, _quiet():
+        settings = _rloo_config(recipe, folder, group, use_cpu=model.device.type == "cpu")
+        trainer = RLOOTrainer(model, score, settings, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)
+        trainer.train()
+    return paid
+
+
+def _rloo_config(recipe, folder, group, *, use_cpu):
+    """TRL's names for what a PPORecipe says; an optimizer step each is one pass over a step's answers."""
+    from trl import RLOOConfig
+
+    return RLOOConfig(
+        output_dir=folder, per_device_train_batch_size=recipe.batch_size, steps_per_generation=1, num_generations=group,
+        num_iterations=recipe.epochs, max_steps=recipe.steps * recipe.epochs, max_completion_length=recipe.answer_tokens,
+        learning_rate=recipe.learning_rate, lr_scheduler_type="constant", max_grad_norm=recipe.clip, beta=recipe.kl_coef,
+        epsilon=recipe.clip_ratio, temperature=recipe.temperature, seed=recipe.seed, gradient_checkpointing=False,
+        bf16=False, report_to="none", save_strategy="no", logging_strategy="no", disable_tqdm=True, use_cpu=use_cpu,
+    )  # fmt: skip
+
+
+def _prompt_row(row, tokenizer):
+    """A prompt as the text that TRL turns into the very same tokens, with what the reward function needs."""
+    ids = list(row["prompt_ids"])
+    text = tokenizer.decode(ids)
+    text = text if tokenizer(text).input_ids == ids else text.removeprefix(tokenizer.bos_token)
+    if tokenizer(text).input_ids != ids:
+        raise ValueError(f"Expected a prompt that is the same tokens when written and read again, got {text!r}.")
+    return {"prompt": text, "asked": row["prompt"], "opening": ids[len(ids) - row["opening_length"] :]}
 
 
 def _classifier(reward_model, pad_id):

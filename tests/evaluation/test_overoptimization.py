@@ -40,6 +40,13 @@ def test_a_pipeline_has_a_base_of_its_own_seed(size, tmp_path):
     assert found["base"]["gold"] != measured("ppo-2", tmp_path)["base"]["gold"]
 
 
+def test_a_library_learns_from_the_same_reward(size, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep, "RLOO_GROUP", 2)
+    found = measured("rloo", tmp_path)
+    assert len(found["paid"]) == size.steps and len(found["gold"]) == size.test_openings
+    assert sum(found["kl"]) > 0, "the policy that was judged is the one that TRL trained"
+
+
 def test_the_reference_is_chosen_from(size, tmp_path):
     found = measured("reference", tmp_path)
     assert [line[0] for line in found["best_of"]] == [1, 2, 4] and set(found["kl"]) == {0.0}
