@@ -2,10 +2,11 @@
 
 Written down before the run:
 
-    rate-ARM-TRIAL   a method at its middle learning rate, a third and three times of it; fewer steps, one seed, judged
-                     on validation reviews: every method gets the same number of trials
-    test-ARM-SEED    the method at its best rate, three seeds: paired test reviews, another domain, and how far the
-                     model went from the base on plain text
+    rate-ARM-TRIAL   a method at its middle learning rate, a third and three times of it; the steps of its notebook, one
+                     seed, judged on validation reviews: every method gets the same number of trials
+    test-ARM-SEED    the method at its best rate, twice the steps, three seeds: paired test reviews, other domains, and
+                     how far the model went from the base on plain text
+    few-ARM-ROWS     the same at the best rate with few reviews, seen again and again, on fewer test reviews
     baselines        no training: calibrated zero-shot, sixteen examples, a bag of words, one person
 
 What comes first is of use alone: all trials and the first seed of every method, then the other seeds. Intervals over
@@ -36,9 +37,10 @@ ARMS = {
     "p-tuning": ("p-tuning", None),
 }
 TRIALS = {"low": 1 / 3, "middle": 1.0, "high": 3.0}  # times the method's middle learning rate
-SEEDS, STEPS, BATCH, TRIAL_STEPS = (0, 1, 2), 48, 16, 24
-VALIDATION, TEST, SHOTS = 200, 2000, 16
-TESTED = {"movies": TEST, "products": 300}  # domain → reviews
+SEEDS, STEPS, BATCH, TRIAL_STEPS = (0, 1, 2), 36, 16, 18
+VALIDATION, TEST, FEW_TEST, SHOTS = 200, 2000, 600, 16
+SHIFTED = {"products": 200, "tweets": 200, "news": 200}  # domain that nothing was learned from → texts
+FEW = (32, 128)  # reviews to learn from, in place of one for each row of every step
 TEXTS, TEXT_TOKENS = 8, 64  # plain text on which the distance to the base is measured
 DIRECTIONS = (1, 8, 64)  # of full tuning's change of a matrix
 FIGURES = (
@@ -49,17 +51,18 @@ FIGURES = (
     "peak_mb",
     "divergence",
     "error",
-    "products_correlation",
+    *(f"{domain}_correlation" for domain in SHIFTED),
 )
 SETTING = {
     "arms": {arm: list(pair) for arm, pair in ARMS.items()}, "trials": TRIALS, "seeds": SEEDS, "steps": STEPS,
-    "batch_size": BATCH, "trial_steps": TRIAL_STEPS, "validation": VALIDATION, "tested": TESTED,
-    "shots": SHOTS, "texts": TEXTS,
+    "batch_size": BATCH, "trial_steps": TRIAL_STEPS, "validation": VALIDATION, "test": TEST,
+    "shifted": SHIFTED, "few": FEW, "few_test": FEW_TEST, "shots": SHOTS, "texts": TEXTS,
 }  # fmt: skip
 POINTS = (
     "baselines",
     *(point for arm in ARMS for point in (*(f"rate-{arm}-{trial}" for trial in TRIALS), f"test-{arm}-{SEEDS[0]}")),
     *(f"test-{arm}-{seed}" for seed in SEEDS[1:] for arm in ARMS),
+    *(f"few-{arm}-{rows}" for rows in FEW for arm in ARMS),
 )
 
 
@@ -84,25 +87,30 @@ def measure(point, run, folder):
         exam = graded.Exam.of(VALIDATION, tokenizer, split="validation")
         return known | {"correlation": graded.correlation(exam.ratings(module), exam.truth)}
     rate = best_rate([_result(folder, f"rate-{arm}-{trial}") for trial in TRIALS])
+    if kind == "few":
+        module, tokenizer, known = train(arm, run, folder, rows=int(last), steps=STEPS, learning_rate=rate)
+        return known | {"predicted": packed(graded.Exam.of(FEW_TEST, tokenizer).ratings(module))}
     module, tokenizer, known = train(arm, run, folder, steps=STEPS, learning_rate=rate, seed=int(last))
     base = load_base()[0]
     if arm == "full":
         known["directions"] = directions(base, module.model)
         module.to(run.dtype)
-    films, products = (graded.Exam.of(count, tokenizer, domain=name) for name, count in TESTED.items())
+    films = graded.Exam.of(TEST, tokenizer)
     said = films.ratings(module)
     known |= {"predicted": packed(said), "error": graded.mean_absolute_error(said, films.truth)}
-    known["products_correlation"] = graded.correlation(products.ratings(module), products.truth)
+    for domain, count in SHIFTED.items():
+        exam = graded.Exam.of(count, tokenizer, domain=domain)
+        known[f"{domain}_correlation"] = graded.correlation(exam.ratings(module), exam.truth)
     known["divergence"] = forgetting.divergence(base, module.model, plain_texts(tokenizer))
     return known
 
 
-def train(arm, run, folder, **changes):
-    """(trained module, tokenizer, what is known of its training)."""
+def train(arm, run, folder, *, rows=None, **changes):
+    """(trained module, tokenizer, what is known of its training); of the first `rows` reviews, or each read once."""
     method, sizes = ARMS[arm]
     recipe = training.recipe_of(method, run.tier, batch_size=BATCH, **changes)
-    rows = list(reviews.load("movies", "train").select(range(recipe.steps * recipe.batch_size)))
-    job = training.job(rows, recipe, sizes=sizes)
+    learned = list(reviews.load("movies", "train").select(range(rows or recipe.steps * recipe.batch_size)))
+    job = training.job(learned, recipe, sizes=sizes)
     module = stages.seeded(job.build, recipe.seed)
     result = loop.train(module, job.rows, job.collate, recipe, folder, run=sft.precision(recipe, run), progress=False)
     timings = [json.loads(line)["seconds"] for line in (folder / "timings.jsonl").read_text().splitlines()]
@@ -174,25 +182,30 @@ def unpacked(line):
 
 
 def summary(points):
-    """{arm: figures of its test points}, with intervals over reviews and, apart from them, every seed's correlation."""
+    """{arm: figures of its test points so far}, with intervals over reviews and, apart, every seed's correlation."""
+    if "baselines" not in points:
+        return {}
     given = points["baselines"]
     truth, zero_shot = unpacked(given["truth"]), unpacked(given["zero-shot"])
     found = {
         name: {"alone": _triple(unpacked(given[name]), None, truth)} for name in ("zero-shot", "examples", "words")
     }
-    tests = {arm: [points[f"test-{arm}-{seed}"] for seed in SEEDS] for arm in ARMS}
-    predicted = {arm: torch.stack([unpacked(test["predicted"]) for test in tests[arm]]) for arm in ARMS}
+    tests = {arm: [points[name] for seed in SEEDS if (name := f"test-{arm}-{seed}") in points] for arm in ARMS}
+    predicted = {
+        arm: torch.stack([unpacked(test["predicted"]) for test in done]) for arm, done in tests.items() if done
+    }
     for arm, ours in predicted.items():
         scores = [graded.correlation(ratings, truth) for ratings in ours]
-        found[arm] = {
-            "alone": _triple(ours, None, truth),
-            "over zero-shot": _triple(ours, zero_shot, truth),
-            "over full": _triple(ours, predicted["full"], truth),
-            "seeds": scores, "median": statistics.median(scores), "best": max(scores),
-        }  # fmt: skip
-        for name in FIGURES:
-            found[arm][name] = statistics.median(test[name] for test in tests[arm])
-    found["ia3 over lora-r1"] = _triple(predicted["ia3"], predicted["lora-r1"], truth)
+        found[arm] = {"seeds": scores, "median": statistics.median(scores), "best": max(scores)}
+        found[arm] |= {name: statistics.median(test[name] for test in tests[arm]) for name in FIGURES}
+        found[arm] |= {"alone": _triple(ours, None, truth), "over zero-shot": _triple(ours, zero_shot, truth)}
+        if len(predicted.get("full", ())) == len(ours):
+            found[arm]["over full"] = _triple(ours, predicted["full"], truth)
+    for arm, rows in ((arm, rows) for arm in ARMS for rows in FEW):
+        if few := points.get(f"few-{arm}-{rows}"):
+            found[arm][f"from {rows}"] = _triple(unpacked(few["predicted"]), None, truth[:FEW_TEST])
+    if len(predicted.get("ia3", ())) == len(predicted.get("lora-r1", ())) > 0:
+        found["ia3 over lora-r1"] = _triple(predicted["ia3"], predicted["lora-r1"], truth)
     return found
 
 

@@ -71,11 +71,29 @@ def test_the_summary_is_paired_and_names_every_arm():
     assert found["ia3"]["seconds_a_step"] == 2 and set(methods.ARMS) < set(found)
 
 
+def test_few_reviews_are_seen_again(tmp_path):
+    for trial in methods.TRIALS:
+        keep(tmp_path, f"rate-ia3-{trial}", {"correlation": 0.5, "learning_rate": 1e-2})
+    found = methods.measure("few-ia3-3", runtime.start(quiet=True), tmp_path / "point")
+    assert len(methods.unpacked(found["predicted"])) == len(ROWS) and found["trained"] > 0
+
+
+def test_the_summary_takes_what_there_is():
+    assert methods.summary({}) == {}
+    line = methods.packed(torch.arange(-10, 10) / 5)
+    points = {"baselines": dict.fromkeys(("truth", "zero-shot", "examples", "words"), line), "rate-lora-low": {}}
+    assert set(methods.summary(points)) == {"zero-shot", "examples", "words"}
+    one = {"predicted": line, **dict.fromkeys(methods.FIGURES, 1)}
+    found = methods.summary(points | {"test-ia3-0": one, "few-ia3-32": one})
+    assert found["ia3"]["seeds"] == [pytest.approx(1)] and "over full" not in found["ia3"]
+    assert found["ia3"]["from 32"][0] == pytest.approx(1) and "ia3 over lora-r1" not in found
+
+
 def test_every_method_gets_the_same_trials_and_seeds():
     for arm in methods.ARMS:
         mine = [point for point in methods.POINTS if point.startswith((f"rate-{arm}-", f"test-{arm}-"))]
         assert len([p for p in mine if p.removeprefix(f"rate-{arm}-") in methods.TRIALS]) == 3
-    assert len(set(methods.POINTS)) == len(methods.POINTS) == 1 + 7 * 6
+    assert len(set(methods.POINTS)) == len(methods.POINTS) == 1 + 7 * 8
     first = [methods.POINTS.index(f"test-{arm}-0") for arm in methods.ARMS]
     assert max(first) < min(methods.POINTS.index(f"test-{arm}-1") for arm in methods.ARMS)
 
