@@ -180,6 +180,7 @@ def _set_up(kind, folder, expected, extras, root, report):
         python = python_of(folder) if kind == "venv" else Path(sys.executable)
         install.everything(python, sorted(extras), root, report=report, again=repair)
         install.colab_widgets(python, folder / COLAB_WIDGETS, root)
+        install.compile_used(python)
         write_stamp(folder, expected, extras)
     except KeyboardInterrupt:
         report("\nThe set-up was interrupted. The next command starts it again; what was downloaded is kept.")

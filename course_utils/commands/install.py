@@ -16,6 +16,13 @@ from course_utils.commands.installers import SetupError
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ("torch", "numpy", "transformers")  # on Colab and Kaggle these stay as they are
+# what the notebooks import; JupyterLab and pytest beside it
+USED = (
+    "torch.distributed.tensor", "transformers.models.gemma3.modeling_gemma3", "transformers.generation.utils", "peft",
+    "peft.tuners.lora", "trl.trainer.sft_trainer", "trl.trainer.reward_trainer", "datasets", "bitsandbytes", "torchao",
+    "matplotlib.pyplot", "ipywidgets", "ipykernel.kernelapp", "nbval.plugin", "pytest", "jupyterlab.labapp",
+    "course_utils.training.rlhf", "course_utils.reporting.widgets",
+)  # fmt: skip
 NEEDED = 3 * 10**9  # bytes of disk for an environment without CUDA
 
 
@@ -63,6 +70,19 @@ def colab_widgets(python, folder, root=ROOT):
     pyproject = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     command = [*installers.pip_command(python), "--quiet", "--no-deps", "--upgrade", "--target", str(folder)]
     installers.call([*command, *pyproject["tool"]["course"]["colab-widgets"]], "Colab's widgets could not be fetched.")
+
+
+def compile_used(python, modules=USED):
+    """Compile what the notebooks import. Where PYTHONDONTWRITEBYTECODE is set, every process would do it anew, 8 s.
+
+    Args:
+        python: of the environment.
+        modules: names; one that is not there, or does not like this machine, is passed over.
+    """
+    lines = [f"try:\n import {module}\nexcept Exception:\n pass" for module in modules]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run([str(python), "-c", "\n".join(lines)], env=environment, check=False, **quiet)
 
 
 def _fitting_torch(python):

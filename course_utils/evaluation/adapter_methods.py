@@ -6,7 +6,8 @@ Written down before the run:
                      seed, judged on validation reviews: every method gets the same number of trials
     test-ARM-SEED    the method at its best rate, twice the steps, three seeds: paired test reviews, other domains, and
                      how far the model went from the base on plain text
-    few-ARM-ROWS     the same at the best rate with few reviews, seen again and again, on fewer test reviews
+    few-ARM-ROWS     the same with few reviews, seen again and again, on fewer test reviews; at the rate of the trials,
+                     which had more reviews and 200 validation ratings to be chosen by
     baselines        no training: calibrated zero-shot, sixteen examples, a bag of words, one person
 
 What comes first is of use alone: all trials and the first seed of every method, then the other seeds. Intervals over
@@ -51,7 +52,6 @@ FIGURES = (
     "peak_mb",
     "divergence",
     "error",
-    *(f"{domain}_correlation" for domain in SHIFTED),
 )
 SETTING = {
     "arms": {arm: list(pair) for arm, pair in ARMS.items()}, "trials": TRIALS, "seeds": SEEDS, "steps": STEPS,
@@ -99,8 +99,7 @@ def measure(point, run, folder):
     said = films.ratings(module)
     known |= {"predicted": packed(said), "error": graded.mean_absolute_error(said, films.truth)}
     for domain, count in SHIFTED.items():
-        exam = graded.Exam.of(count, tokenizer, domain=domain)
-        known[f"{domain}_correlation"] = graded.correlation(exam.ratings(module), exam.truth)
+        known[domain] = packed(graded.Exam.of(count, tokenizer, domain=domain).ratings(module))
     known["divergence"] = forgetting.divergence(base, module.model, plain_texts(tokenizer))
     return known
 
@@ -139,13 +138,19 @@ def baselines():
     rows = list(reviews.load("movies", "train").select(range(STEPS * BATCH)))
     texts = [row["text"] for row in exam.rows]
     one, rest = graded.one_person(exam.rows)
-    shown = graded.expected_rating(graded.few_shot(model, tokenizer, rows[:SHOTS], texts))
+    said, usual = (
+        graded.few_shot(model, tokenizer, rows[:SHOTS], asked)
+        for asked in (texts, [row["text"] for row in checked.rows])
+    )
+    shown = graded.expected_rating(graded.calibrated(said, usual))
+    abroad = {name: packed(graded.Exam.of(count, tokenizer, domain=name).truth) for name, count in SHIFTED.items()}
     return {
         "truth": packed(exam.truth),
         "zero-shot": packed(exam.zero_shot(model, checked)[1]),
         "examples": packed(shown),
         "words": packed(graded.ridge(rows, checked.rows, texts)),
         "person": graded.correlation(one, rest),
+        "truth abroad": abroad,
     }
 
 
@@ -201,6 +206,9 @@ def summary(points):
         found[arm] |= {"alone": _triple(ours, None, truth), "over zero-shot": _triple(ours, zero_shot, truth)}
         if len(predicted.get("full", ())) == len(ours):
             found[arm]["over full"] = _triple(ours, predicted["full"], truth)
+        for domain in SHIFTED:
+            said = torch.stack([unpacked(test[domain]) for test in tests[arm]])
+            found[arm][domain] = _triple(said, None, unpacked(given["truth abroad"][domain]))
     for arm, rows in ((arm, rows) for arm in ARMS for rows in FEW):
         if few := points.get(f"few-{arm}-{rows}"):
             found[arm][f"from {rows}"] = _triple(unpacked(few["predicted"]), None, truth[:FEW_TEST])

@@ -115,11 +115,12 @@ def _rloo_config(recipe, folder, group, *, use_cpu):
     from trl import RLOOConfig
 
     return RLOOConfig(
-        output_dir=folder, per_device_train_batch_size=recipe.batch_size, steps_per_generation=1, num_generations=group,
-        num_iterations=recipe.epochs, max_steps=recipe.steps * recipe.epochs, max_completion_length=recipe.answer_tokens,
-        learning_rate=recipe.learning_rate, lr_scheduler_type="constant", max_grad_norm=recipe.clip, beta=recipe.kl_coef,
-        epsilon=recipe.clip_ratio, temperature=recipe.temperature, seed=recipe.seed, gradient_checkpointing=False,
-        bf16=False, report_to="none", save_strategy="no", logging_strategy="no", disable_tqdm=True, use_cpu=use_cpu,
+        output_dir=folder, per_device_train_batch_size=recipe.batch_size, num_generations=group, steps_per_generation=1,
+        num_iterations=recipe.epochs, max_steps=recipe.steps * recipe.epochs, learning_rate=recipe.learning_rate,
+        lr_scheduler_type="constant", max_grad_norm=recipe.clip, max_completion_length=recipe.answer_tokens,
+        temperature=recipe.temperature, beta=recipe.kl_coef, epsilon=recipe.clip_ratio, seed=recipe.seed, bf16=False,
+        gradient_checkpointing=False, report_to="none", save_strategy="no", logging_strategy="no", disable_tqdm=True,
+        use_cpu=use_cpu,
     )  # fmt: skip
 
 

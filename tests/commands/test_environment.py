@@ -58,6 +58,7 @@ def fake(root, put):
     put(installers, "call", make)
     put(install, "everything", everything)
     put(install, "colab_widgets", lambda python, folder, root: None)
+    put(install, "compile_used", lambda python: None)
     put(install, "require_space", lambda root: None)
 
 

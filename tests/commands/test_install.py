@@ -1,5 +1,7 @@
 """What is installed, what stays as it is, and what happens when a way of installing fails. No program runs here."""
 
+import sys
+
 import pytest
 
 from course_utils.commands import install, installers
@@ -84,3 +86,14 @@ def test_a_disk_that_is_too_small_is_refused_before_any_download(monkeypatch, tm
     monkeypatch.setattr(install.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 10**9})())
     with pytest.raises(installers.SetupError, match=r"3\.0 GB .* 1\.0 GB is free"):
         install.require_space(tmp_path)
+
+
+def test_what_is_used_is_compiled_even_where_processes_may_not(monkeypatch, tmp_path):
+    for name, text in {"broken": "raise RuntimeError", "used": "import inner", "inner": "", "unused": ""}.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)
+    install.compile_used(sys.executable, ("absent", "broken", "used"))
+    compiled = {file.name.partition(".")[0] for file in (tmp_path / "__pycache__").iterdir()}
+    assert {"used", "inner"} <= compiled and "unused" not in compiled

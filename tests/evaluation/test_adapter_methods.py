@@ -30,6 +30,10 @@ def keep(folder, point, result):
     (folder / f"{point}.json").write_text(json.dumps([result]))
 
 
+def abroad(line):
+    return dict.fromkeys(methods.SHIFTED, line)
+
+
 def test_a_test_takes_the_best_rate_of_its_trials(tmp_path):
     run = runtime.start(quiet=True)
     trials = [methods.measure(f"rate-lora-{trial}", run, tmp_path / "point") for trial in methods.TRIALS]
@@ -60,14 +64,19 @@ def test_the_summary_is_paired_and_names_every_arm():
     truth = torch.arange(-10, 10) / 5
     noisy = truth + torch.tensor([1.0, -1.0]).repeat(10)
     points = {"baselines": {name: methods.packed(noisy) for name in ("zero-shot", "examples", "words")}}
-    points["baselines"]["truth"] = methods.packed(truth)
+    points["baselines"] |= {"truth": methods.packed(truth), "truth abroad": abroad(methods.packed(truth))}
     for arm in methods.ARMS:
         said = methods.packed(noisy if arm == "full" else truth)
         for seed in methods.SEEDS:
-            points[f"test-{arm}-{seed}"] = {"predicted": said, **dict.fromkeys(methods.FIGURES, 1 + seed)}
+            points[f"test-{arm}-{seed}"] = {
+                "predicted": said,
+                **abroad(said),
+                **dict.fromkeys(methods.FIGURES, 1 + seed),
+            }
     found = methods.summary(points)
     assert found["ia3"]["median"] == pytest.approx(1) and found["ia3"]["over full"][0] > 0.05
     assert found["full"]["over full"] == [0, 0, 0] and found["ia3 over lora-r1"] == [0, 0, 0]
+    assert found["ia3"]["news"][0] == pytest.approx(1) and found["full"]["news"][0] < 0.95
     assert found["ia3"]["seconds_a_step"] == 2 and set(methods.ARMS) < set(found)
 
 
@@ -83,7 +92,8 @@ def test_the_summary_takes_what_there_is():
     line = methods.packed(torch.arange(-10, 10) / 5)
     points = {"baselines": dict.fromkeys(("truth", "zero-shot", "examples", "words"), line), "rate-lora-low": {}}
     assert set(methods.summary(points)) == {"zero-shot", "examples", "words"}
-    one = {"predicted": line, **dict.fromkeys(methods.FIGURES, 1)}
+    points["baselines"] |= {"truth abroad": abroad(line)}
+    one = {"predicted": line, **abroad(line), **dict.fromkeys(methods.FIGURES, 1)}
     found = methods.summary(points | {"test-ia3-0": one, "few-ia3-32": one})
     assert found["ia3"]["seeds"] == [pytest.approx(1)] and "over full" not in found["ia3"]
     assert found["ia3"]["from 32"][0] == pytest.approx(1) and "ia3 over lora-r1" not in found

@@ -43,7 +43,9 @@ def test_trl_finds_the_same_loss_of_pairs(tiny_model, tiny_folder):
 
 def test_rloo_is_paid_by_our_reward_function_and_moves_the_adapter(tiny_model, tiny_folder):
     tokenizer = AutoTokenizer.from_pretrained(tiny_folder)
-    prompts = openings.encode([{"prompt": "the film?", "opening": "a"}, {"prompt": "hello", "opening": "the"}], tokenizer)
+    prompts = openings.encode(
+        [{"prompt": "the film?", "opening": "a"}, {"prompt": "hello", "opening": "the"}], tokenizer
+    )
     recipe = PPORecipe(steps=3, batch_size=4, learning_rate=1e-2, answer_tokens=3, epochs=2, schedule="constant")
     model, seen = switching.add(tiny_model, "default"), []
     switching.train_only(model, "default")
