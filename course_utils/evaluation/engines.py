@@ -71,7 +71,8 @@ def in_llama_cpp(path, model, rows, *, threads, decoded, read):
         stored = copy.deepcopy(model)
         stored.load_state_dict(convert.weights(GGUFFile(path)), strict=False)  # the head is the embedding
         loss = quantized.token_losses(stored, rows).mean().item()
-    speeds = llama_cpp.Engine(path, threads=threads).speeds(tokens=decoded, prompt=read)
+    engine = llama_cpp.Engine(path, threads=threads, context=read + decoded + 32)
+    speeds = engine.speeds(tokens=decoded, prompt=read)
     return Row(name, Path(path).stat().st_size, loss, *speeds)
 
 

@@ -5,6 +5,7 @@ for NF4, FP4 and symmetric int4, so that all three have 4.5 bits a weight; GPTQ 
 and one float16 scale, 4.125 bits; GPTQ is calibrated on 48 documents that are read for no loss.
 
     blocks   the linear layers of the blocks, the head at 16 bits: what libraries round
+    groups   the same layers in whole numbers that spend their bits on smaller groups, float16 scales and zero points
     model    the head too, which is also the embedding
     gptq     the blocks, rounded to nearest and by GPTQ
     sources  the layers that once had one format in the model's file, and no others; a quarter of the documents
@@ -24,7 +25,7 @@ from course_utils.models.base import load_base
 from course_utils.models.gguf_file import GGUFFile
 from course_utils.quantization import backends, gguf_writer, gptq, integer, nf4
 
-POINTS = ("blocks", "model", "gptq", "sources", "engines", "llama.cpp")
+POINTS = ("blocks", "groups", "model", "gptq", "sources", "engines", "llama.cpp")
 SETTING = {
     "documents": 80, "length": 256, "some_documents": 20, "calibration": 48, "block": 64, "group": 128, "decoded": 48,
     "read": 512,
@@ -36,11 +37,20 @@ def tables(block):
     return {name: functools.partial(nf4.quantize, table=name, block=block) for name in nf4.TABLES}
 
 
-def nearest(group):
+def nearest(group, *, zero_point=False):
     """weight → QuantizedWeight, rounded to nearest in the format that GPTQ writes."""
     return functools.partial(
-        integer.quantize, bits=4, granularity="group", group=group, scale_dtype=torch.float16
+        integer.quantize, bits=4, granularity="group", group=group, scale_dtype=torch.float16, zero_point=zero_point
     )  # fmt: skip
+
+
+def grouped(block):
+    """{name: weight → QuantizedWeight} of rivals: half a block a scale has NF4's bits, zero points about as many."""
+    return {
+        "int4, half": nearest(block // 2),
+        "int4, zero": nearest(block, zero_point=True),
+        "int4, zero, half": nearest(block // 2, zero_point=True),
+    }
 
 
 def measure(point, run, folder):
@@ -62,7 +72,7 @@ def measure(point, run, folder):
         return {"engines": lines}
     if point == "llama.cpp":
         return {"engines": _files(model, some, run)}
-    formats = tables(SETTING["block"])
+    formats = grouped(SETTING["block"]) if point == "groups" else tables(SETTING["block"])
     if point == "gptq":
         calibration = quantized.web_text(
             tokenizer, documents=SETTING["calibration"], length=SETTING["length"], skip=SETTING["documents"]
@@ -99,9 +109,11 @@ def summary(points):
     lines = {point: _added(values["formats"]) for point, values in points.items() if "formats" in values}
     if "sources" in points:
         lines["sources"] = {form: _added(values) for form, values in points["sources"]["sources"].items()}
-    for point in {"blocks", "model"} & set(lines):
+    for point in {"blocks", "groups", "model"} & set(lines):
         losses = {name: torch.tensor(values["losses"]) for name, values in points[point]["formats"].items()}
-        for rival in ("fp4", "int4"):
+        if point == "groups" and "blocks" in points:
+            losses["nf4"] = torch.tensor(points["blocks"]["formats"]["nf4"]["losses"])
+        for rival in sorted(set(losses) - {"none", "nf4"}) if "nf4" in losses else ():
             gain = comparison.paired_difference(losses["nf4"], losses[rival], over="items")
             lines[point][f"nf4 − {rival}"] = (gain.mean, *gain.interval)
     if "gptq" in points:

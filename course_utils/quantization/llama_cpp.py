@@ -1,7 +1,7 @@
 """llama.cpp through the wheel xllamacpp: GGUF files of several formats in one engine."""
 
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 PACKAGE = "xllamacpp"
@@ -36,10 +36,7 @@ class Engine:
         self.complete(ids[:8], 4)
         timings = self.complete(ids, tokens)["timings"]
         short, before = ids[:4], time.perf_counter()
-        workers = [threading.Thread(target=self.complete, args=([*short, 5 + n], tokens)) for n in range(rows)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
+        with ThreadPoolExecutor(rows) as pool:  # a request that fails raises here
+            list(pool.map(lambda n: self.complete([*short, 5 + n], tokens), range(rows)))
         together = rows * tokens / (time.perf_counter() - before)
         return timings["predicted_per_second"], together, timings["prompt_per_second"]

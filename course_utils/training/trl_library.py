@@ -84,7 +84,7 @@ def rloo(model, tokenizer, prompts, reward, recipe, *, group=4):
         group: answers to one prompt; batch_size / group prompts make a step.
 
     Returns:
-        The mean reward of each step, without the KL penalty.
+        The mean reward of each step: after the penalty for a missing end, before that for KL.
 
     Raises:
         ValueError: a prompt does not survive being written as text, which is how TRL takes it.

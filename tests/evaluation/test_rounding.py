@@ -9,12 +9,12 @@ from course_utils.evaluation import rounding
 @pytest.fixture
 def small(monkeypatch, blocky, tiny_gguf):
     """The experiment on a small model, little text and no engines but torch's."""
-    generator = torch.Generator().manual_seed(3)
+    text = torch.randint(4, 320, (12, 24), generator=torch.Generator().manual_seed(3))
     monkeypatch.setattr(rounding, "load_base", lambda: (blocky(), None))
     monkeypatch.setattr(
         rounding.quantized,
         "web_text",
-        lambda tokenizer, documents, length, skip=0: torch.randint(4, 320, (documents, length), generator=generator),
+        lambda tokenizer, documents, length, skip=0: text[skip : skip + documents, :length],
     )
     sizes = {"documents": 6, "length": 24, "some_documents": 3, "calibration": 4, "group": 64, "decoded": 1, "read": 8}
     monkeypatch.setattr(rounding, "SETTING", rounding.SETTING | sizes)
@@ -26,6 +26,9 @@ def test_equal_bits_are_equal(small, tmp_path):
     assert all(len(values["losses"]) == 6 for values in found.values())
     whole = rounding.measure("model", None, tmp_path)["formats"]
     assert whole["nf4"]["losses"] != found["nf4"]["losses"] and whole["none"]["losses"] != whole["nf4"]["losses"]
+    smaller = rounding.measure("groups", None, tmp_path)["formats"]
+    assert [values["bits"] for values in smaller.values()] == [16, 4.5, 4.375, 4.75]
+    assert smaller["none"] == found["none"] == whole["none"], "the same text is read"
     repaired = rounding.measure("gptq", None, tmp_path)["formats"]
     assert repaired["gptq"]["bits"] == repaired["nearest"]["bits"] == 4.25  # 16 bits for 64 weights
 
@@ -52,8 +55,10 @@ def test_the_summary_pairs_by_document():
     repaired = {"none": losses(1, 2, 3), "nearest": losses(3, 4, 5), "gptq": losses(1.5, 2.5, 3.5)}
     points = {"blocks": {"formats": formats}, "model": {"formats": formats}, "gptq": {"formats": repaired}}
     assert list(rounding.summary({"blocks": points["blocks"]})) == ["blocks"]  # what is missing is left out
+    points["groups"] = {"formats": {"none": formats["none"], "int4, half": losses(2, 3, 3)}}
     summary = rounding.summary(points | {"sources": {"sources": {"Q5_0": formats}}})
     assert summary["blocks"]["nf4"] == summary["sources"]["Q5_0"]["nf4"] == pytest.approx((1, 1, 1))
     assert summary["blocks"]["nf4 − fp4"] == pytest.approx((-1, -1, -1))
+    assert summary["groups"]["nf4 − int4, half"][0] == pytest.approx(1 / 3)
     assert summary["model"]["nf4 − int4"][0] == pytest.approx(-4 / 3)
     assert summary["gptq"]["share won back"] == pytest.approx((0.75, 0.75, 0.75))
