@@ -167,12 +167,13 @@ class Adapter(Recipe):
         return self.steps * self.batch_size
 
 
-def _adapter(learning_rate, minutes, memory_gb, measured, steps=18, probe_steps=5, probe_test=60):
+def _adapter(learning_rate, minutes, memory_gb, measured):
+    # cpu: 18 steps of 16, as the trials of the long comparison; gpu: about every training review once
     return {
-        "cpu": Adapter(minutes, memory_gb, measured, steps, 16, learning_rate, 200, 60, probe_steps, probe_test),
-        "gpu-16gb": Adapter(2, 6, False, 300, 32, learning_rate, 1000, 300, 60, 400),
-        "gpu-24gb": Adapter(2, 6, False, 300, 32, learning_rate, 2000, 300, 60, 400),
-        "gpu-80gb": Adapter(2, 8, False, 300, 32, learning_rate, 2000, 300, 60, 400),
+        "cpu": Adapter(minutes, memory_gb, measured, 18, 16, learning_rate, 200, 60, 5, 60),
+        "gpu-16gb": Adapter(2, 6, False, 220, 32, learning_rate, 1000, 300, 60, 400),
+        "gpu-24gb": Adapter(2, 6, False, 220, 32, learning_rate, 2000, 300, 60, 400),
+        "gpu-80gb": Adapter(2, 8, False, 220, 32, learning_rate, 2000, 300, 60, 400),
     }
 
 
@@ -228,7 +229,7 @@ _ROWS = {
         "gpu-80gb": FineTuning(3, 8, False, 200, 16, 5e-4, 128, False, 128, 100, 128, 128, 16),
     },
     "08": {
-        "cpu": RewardModeling(3.8, 4, True, 36, 32, 2e-3, 0.3, 6400, 60, 8, 96),
+        "cpu": RewardModeling(3, 4, True, 36, 32, 2e-3, 0.3, 6400, 60, 6, 48),
         "gpu-16gb": RewardModeling(3, 5, False, 85, 64, 1e-3, 0.3, 6400, 200, 24, 400),
         "gpu-24gb": RewardModeling(3, 6, False, 85, 64, 1e-3, 0.3, 6400, 200, 24, 400),
         "gpu-80gb": RewardModeling(3, 6, False, 85, 64, 1e-3, 0.3, 6400, 200, 24, 400),
@@ -239,19 +240,19 @@ _ROWS = {
         "gpu-24gb": PPO(6, 8, False, 40, 64, 1e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 64, 16, 10, 5e-4, 4, 40),
         "gpu-80gb": PPO(6, 8, False, 40, 64, 1e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 64, 16, 10, 5e-4, 4, 40),
     },
-    "10": _adapter(1e-3, 1.9, 6.7, True, 32, 8, 100),
+    "10": _adapter(1e-3, 1.5, 6.7, True),
     "11": _adapter(1e-2, 1.5, 5.4, True),
-    "12": _adapter(3e-2, 2.4, 7, True, 32, 8, 100),
-    "13": _adapter(1e-3, 1.9, 6.8, True),
-    "14": _adapter(1e-2, 2, 5.2, True),
+    "12": _adapter(3e-2, 1.5, 7, True),
+    "13": _adapter(1e-3, 1.5, 6.8, True),
+    "14": _adapter(1e-2, 1.5, 5.2, True),
     "15": {
-        "cpu": Quantization(2.6, 3.9, True, 20, 128, 8, 20, 128, 64, 24),
+        "cpu": Quantization(2, 3.9, True, 16, 128, 8, 20, 128, 64, 16),
         "gpu-16gb": Quantization(3, 6, False, 80, 256, 16, 64, 128, 64, 64),
         "gpu-24gb": Quantization(3, 6, False, 80, 256, 16, 64, 128, 64, 64),
         "gpu-80gb": Quantization(3, 6, False, 80, 256, 16, 64, 128, 64, 128),
     },
     "16": {
-        "cpu": QLoRA(2.4, 5.6, True, 12, 16, 1e-3, 8, 200, 4, 128, 2, (1, 4, 16)),
+        "cpu": QLoRA(2, 5.6, True, 12, 16, 1e-3, 8, 200, 4, 128, 2, (1, 4, 16)),
         "gpu-16gb": QLoRA(3, 6, False, 96, 16, 5e-4, 8, 2000, 8, 128, 4, (1, 4, 16, 64)),
         "gpu-24gb": QLoRA(3, 6, False, 192, 16, 5e-4, 8, 2000, 8, 128, 4, (1, 4, 16, 64)),
         "gpu-80gb": QLoRA(3, 8, False, 192, 32, 5e-4, 8, 2000, 8, 128, 8, (1, 4, 16, 64)),

@@ -5,6 +5,8 @@ import dataclasses
 import pytest
 
 from course_utils import recipes, runtime
+from course_utils.data import reviews
+from course_utils.evaluation import adapter_methods
 
 ROWS = [(number, tier) for number in recipes.notebooks() for tier in recipes.TIERS]
 
@@ -66,6 +68,22 @@ def test_minutes_and_memory_are_positive(number, wrong):
 def test_an_unknown_row_is_an_error_that_lists_what_there_is(number, tier):
     with pytest.raises(ValueError, match=r"there are \['00', '05'.*gpu-80gb"):
         recipes.of(number, tier)
+
+
+@pytest.mark.parametrize("tier", recipes.TIERS)
+@pytest.mark.parametrize("number", ["10", "11", "12", "13", "14"])
+def test_no_adapter_asks_for_more_reviews_than_there_are(number, tier):
+    row = recipes.of(number, tier)
+    there = {split: len(reviews.load("movies", split)) for split in ("train", "validation", "test")}
+    assert row.rows <= there["train"] and row.test <= there["test"] and row.probe_test <= row.test
+    assert 2 * row.unlabelled <= there["validation"]  # for the calibration, and for the strength of the ridge
+    assert row.probe_steps < row.steps
+
+
+def test_the_adapters_learn_as_the_trials_of_the_long_comparison_do():
+    for number in ("10", "11", "12", "13", "14"):
+        row = recipes.of(number, "cpu")
+        assert (row.steps, row.batch_size) == (adapter_methods.TRIAL_STEPS, adapter_methods.BATCH)
 
 
 @pytest.mark.parametrize("wrong", [{"prompts": 99}, {"new_tokens": 64}])

@@ -154,8 +154,9 @@ def agreement(build, method, input_ids, mask, **sizes):
 def _answers(model, drawn, input_ids, mask):
     """(logits, gradients) with weights near their start; `drawn` keeps them for the second model."""
     generator = torch.Generator().manual_seed(0)
+    input_ids, mask = input_ids.to(model.device), mask.to(model.device)
     for name, weight in weights.trained(model).items():
-        noise = 0.02 * torch.randn(weight.shape, generator=generator)
+        noise = 0.02 * torch.randn(weight.shape, generator=generator).to(weight.device)
         weight.data = drawn.setdefault(_common(name), weight.detach() + noise).view_as(weight).clone()
     logits = model.eval()(input_ids=input_ids, attention_mask=mask.long()).logits[:, -mask.shape[1] :][mask]
     logits.log_softmax(-1)[:, : len(mask)].mean().backward()

@@ -61,14 +61,9 @@ def inject(model, *, rank=8, alpha=16, targets=TARGETS):
     Raises:
         ValueError: no such layer, or a rank above a layer's width.
     """
-
-    def make(name, linear):
-        check_rank(name, linear, rank)
-        return LoraLinear(linear, rank, alpha)
-
     for name, linear in layers.chosen(model, targets).items():
         check_rank(name, linear, rank)  # all, before anything is changed
-    return layers.wrap(model, targets, make)
+    return layers.wrap(model, targets, lambda _, linear: LoraLinear(linear, rank, alpha))
 
 
 def check_rank(name, linear, rank):

@@ -24,7 +24,7 @@ def check_rank(rank):
         "Each matrix gets a pair of its own: divide by their number.": lambda n, i, o, m: n // (i + o),
         "A pair has r · (I + O) weights, not I · O.": lambda n, i, o, m: n // (i * o * m),
     }
-    cases = [(46_080, 640, 640, 18), (10_000, 32, 64, 3), (368_640, 640, 1024, 18)]
+    cases = [(46_080, 640, 640, 18), (10_000, 32, 64, 6), (368_640, 640, 1024, 18)]
     return _check(
         rank, lambda n, i, o, m: n // ((i + o) * m), cases, slips, "rank r costs r · (I + O) weights a matrix"
     )
@@ -94,7 +94,10 @@ def check_anchored(anchored):
         "The places are turned round: True is where a word stands.": lambda v, w, p: right(w, v, ~p),
         "All learned vectors came first; the template's order counts.": lambda v, w, p: torch.cat([v, w]),
     }
-    cases = [(_drawn(2, 3), _drawn(1, 3, seed=2), torch.tensor([False, True, False]))]
+    cases = [
+        (_drawn(2, 3), _drawn(1, 3, seed=2), torch.tensor([False, True, False])),
+        (_drawn(2, 3), _drawn(2, 3, seed=2), torch.tensor([True, False, False, True])),
+    ]
     return _check(anchored, right, cases, slips, "a template with fixed words among the learned ones")
 
 

@@ -8,6 +8,7 @@ interval over draws alone too narrow (in simulation, six draws hold the truth ab
 comparing widths, not for claims.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -150,3 +151,25 @@ def _correlations(predicted, truth, weights):
     together = weights @ (predicted * truth).T - mean * centre
     spread = weights @ (predicted**2).T - mean**2
     return together / (spread * ((weights @ truth**2)[:, None] - centre**2)).sqrt()
+
+
+def within_prediction(correlation, recorded, *, items, recorded_items):
+    """Whether a correlation lies in the 95 % prediction interval of one recorded on other items of the same kind.
+
+    |atanh r − atanh r₀| ≤ 1.96 √(1 / (n − 3) + 1 / (n₀ − 3)), Fisher's z. It allows for other items alone: another seed
+    or another sample to train on may move a correlation farther.
+
+    Args:
+        correlation, recorded: r and r₀, inside (−1, 1).
+        items, recorded_items: n and n₀, at least four each.
+
+    Raises:
+        ValueError: a correlation of ±1 or beyond, or fewer than four items.
+    """
+    if max(abs(correlation), abs(recorded)) >= 1 or min(items, recorded_items) < 4:
+        raise ValueError(
+            f"Expected correlations between -1 and 1 over at least 4 items, got {correlation:g} over {items} and "
+            f"{recorded:g} over {recorded_items}."
+        )
+    apart = abs(math.atanh(correlation) - math.atanh(recorded))
+    return apart <= 1.96 * math.sqrt(1 / (items - 3) + 1 / (recorded_items - 3))

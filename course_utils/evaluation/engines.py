@@ -50,8 +50,9 @@ def in_transformers(name, model, rows, *, decoded, read):
         with _quiet():
             ready = backend.convert(copy.deepcopy(model).to(backend.dtype).eval())
             loss = None if rows is None else quantized.token_losses(ready, rows).mean().item()
-            speeds = [speed.writing_speed(ready, rows=batch, tokens=decoded) for batch in (1, 16)]
-            return Row(name, backends.stored_bytes(ready), loss, *speeds, speed.reading_speed(ready, read))
+            one = speed.writing_speed(ready, rows=1, tokens=decoded, prompt=read)  # as llama.cpp is asked
+            many = speed.writing_speed(ready, rows=16, tokens=decoded, prompt=5)
+            return Row(name, backends.stored_bytes(ready), loss, one, many, speed.reading_speed(ready, read))
     except FAILURES as error:
         reason = (str(error).splitlines() or [""])[0][:120]
         return Row(name, missing=f"{name} does not run here: {type(error).__name__}: {reason}")

@@ -1,6 +1,6 @@
 """What a policy has learned, by judges that did not teach it: its answers, paired with those of its reference.
 
-Shapes: P openings, K samples of each; sample k of a policy and of its reference are drawn with the same random numbers.
+Shapes: P openings, K samples of each; both policies are sampled from the same seed.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,6 @@ from course_utils.training import objectives, rollout
 from course_utils.training.actor import POLICY, REFERENCE
 
 GROUP = 64  # answers in memory at once
-JUDGES = ("proxy", "gold", "lexicon")
 
 
 @dataclass(frozen=True)
@@ -43,22 +42,18 @@ class Written:
         right = preference.ordered_right(getattr(self, judge), getattr(reference, judge))
         return comparison.mean_interval(right.T, over="both")
 
-    def numbers(self):
-        """All but the texts as nested lists, for a record."""
-        return {name: value.tolist() for name, value in vars(self).items() if name != "texts"}
-
 
 def judge_policy(pieces, adapter, prompts, *, samples_each, answer_tokens, kl_samples=None, seed=0):
     """Sample answers from one adapter of the backbone and judge them.
 
     Args:
         pieces: training.rlhf.Pieces.
-        adapter: "policy", "sft" for the reference, or a name from `Pieces.keep`.
+        adapter: "policy", or "sft" for the reference.
         prompts: P encoded openings.
         samples_each: K.
         answer_tokens: an answer is cut off after so many.
         kl_samples: of so many samples of each opening the KL is read, which costs as much as the rest; None for all.
-        seed: of the random numbers; give the same one for two policies that are to be paired.
+        seed: of the random numbers.
 
     Returns:
         Written.

@@ -16,6 +16,7 @@ from course_utils.evaluation import comparison
 from course_utils.tensors import check_same_shape
 
 PAIRS_AT_ONCE = 512  # of an interval over texts; their weights fit a cache
+FEWEST = 50  # pairs of a range of gaps; with fewer, a resample of their texts may hold none
 
 
 def ordered_right(chosen, rejected):
@@ -45,6 +46,9 @@ def over_texts(values, pairs, *, level=0.95, seed=0):
 
     Returns:
         comparison.Estimate, whose `items` are the pairs.
+
+    Raises:
+        ValueError: another number of values than of pairs, or so few pairs that a resample holds none.
     """
     values = torch.as_tensor(values).double()
     chosen, rejected = list(pairs["chosen_id"]), list(pairs["rejected_id"])
@@ -59,6 +63,11 @@ def over_texts(values, pairs, *, level=0.95, seed=0):
     for part in torch.arange(len(values)).split(PAIRS_AT_ONCE):
         # Σ over pairs of w(chosen) · w(rejected) · number, for every resample
         sums += counted[:, part] @ (weights[places[0, part]] * weights[places[1, part]])
+    if not sums[1].all():
+        raise ValueError(
+            f"{len(values)} pairs of {len(number)} texts are too few for an interval over texts: some resamples hold "
+            "no pair. Give more pairs, or take comparison.mean_interval."
+        )
     means = (sums[0] / sums[1]).double()
     low, high = means.quantile(torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)).tolist()
     return comparison.Estimate(values.mean().item(), low, high, 1, len(values))
@@ -73,14 +82,15 @@ def by_gap(right, pairs, edges=(0.0, 0.5, 1.0, 2.0, 4.0, 8.0)):
         edges: bounds of the ranges, rising; a gap equal to a bound belongs to the range below it.
 
     Returns:
-        A list of (low, high, comparison.Estimate over texts) for the ranges with at least two pairs.
+        A list of (low, high, comparison.Estimate over texts) for the ranges with at least FEWEST pairs.
     """
-    gaps, found = torch.as_tensor(pairs["gap"]), []
+    gaps, found = torch.as_tensor(pairs["gap"][:]), []
+    ids = {side: pairs[side][:] for side in ("chosen_id", "rejected_id")}  # a Dataset's column is read anew each time
     for low, high in itertools.pairwise(edges):
         inside = (gaps > low) & (gaps <= high)
-        if inside.sum() >= 2:
+        if inside.sum() >= FEWEST:
             rows = inside.nonzero().flatten().tolist()
-            part = {side: [pairs[side][row] for row in rows] for side in ("chosen_id", "rejected_id")}
+            part = {side: [column[row] for row in rows] for side, column in ids.items()}
             found.append((low, high, over_texts(right[inside], part)))
     return found
 
@@ -144,11 +154,11 @@ def panel_right(pairs, people, *, skip=0):
     Raises:
         ValueError: a text has fewer ratings in that half.
     """
-    fewest = min(len(given) for side in ("chosen_others", "rejected_others") for given in pairs[side]) - skip
+    sides = [pairs[side][:] for side in ("chosen_others", "rejected_others")]
+    fewest = min(len(given) for side in sides for given in side) - skip
     if not 1 <= people <= fewest:
         raise ValueError(f"Expected a panel of 1 to {fewest} people, the fewest that a text has left, got {people}.")
-    sides = ("chosen_others", "rejected_others")
-    return ordered_right(*[[sum(given[skip : skip + people]) / people for given in pairs[side]] for side in sides])
+    return ordered_right(*[[sum(given[skip : skip + people]) / people for given in side] for side in sides])
 
 
 def agreement(one, two):
@@ -162,15 +172,6 @@ def agreement(one, two):
 
 
 # What a policy has won
-
-
-def win_rate(ours, theirs):
-    """comparison.Estimate of the share of paired samples in which ours scores higher, ties ½.
-
-    Args:
-        ours, theirs: (N,) scores of one sample each for the same N prompts.
-    """
-    return comparison.mean_interval(ordered_right(ours, theirs))
 
 
 def best_of_kl(n):

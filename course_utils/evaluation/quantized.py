@@ -5,14 +5,32 @@ which Gemma's loss is another one.
 """
 
 import json
+import os
 
 import torch
 
 from course_utils import assets
 from course_utils.evaluation import comparison
+from course_utils.models import chosen
 from course_utils.models.convert import parameter_name
+from course_utils.models.gguf_file import GGUFFile
 from course_utils.models.logprobs import token_logprobs
 from course_utils.quantization import layers
+
+
+def source_file():
+    """The GGUFFile that the course's own model was converted from.
+
+    Raises:
+        chosen.ModelError: COURSE_MODEL puts another model in its place.
+        AssetMissing: the file has not been fetched.
+    """
+    if asked := os.environ.get("COURSE_MODEL", "").strip():
+        raise chosen.ModelError(
+            f"This notebook looks into the file that the course's own model came from, and COURSE_MODEL={asked} puts "
+            "another model in its place: unset COURSE_MODEL and restart the kernel."
+        )
+    return GGUFFile(assets.path("base-model") / "gemma-3-270m.gguf")
 
 
 def web_text(tokenizer, *, documents, length, skip=0):

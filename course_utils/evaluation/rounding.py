@@ -19,10 +19,8 @@ from pathlib import Path
 
 import torch
 
-from course_utils import assets
 from course_utils.evaluation import comparison, engines, quantized
 from course_utils.models.base import load_base
-from course_utils.models.gguf_file import GGUFFile
 from course_utils.quantization import backends, gguf_writer, gptq, integer, nf4
 
 POINTS = ("blocks", "groups", "model", "gptq", "sources", "engines", "llama.cpp")
@@ -61,7 +59,7 @@ def measure(point, run, folder):
     rows = quantized.web_text(tokenizer, documents=SETTING["documents"], length=SETTING["length"])
     some = rows[: SETTING["some_documents"]]
     if point == "sources":
-        source = GGUFFile(assets.path("base-model") / "gemma-3-270m.gguf")
+        source = quantized.source_file()
         exact = quantized.token_losses(model, some)
         groups = quantized.layers_by_source(source, model)
         read = functools.partial(_read, model, tables(SETTING["block"]), some, exact, head=True)
@@ -90,7 +88,7 @@ def _read(model, formats, rows, exact, **choice):
 
 
 def _files(model, rows, run):
-    source, lines = GGUFFile(assets.path("base-model") / "gemma-3-270m.gguf"), {}
+    source, lines = quantized.source_file(), {}
     speeds = {"threads": run.threads, "decoded": SETTING["decoded"], "read": SETTING["read"]}
     with tempfile.TemporaryDirectory() as folder:
         for form in gguf_writer.FORMATS:

@@ -10,8 +10,9 @@ asked to, by functions with their backward written out:
     gated MLP       y = gelu(g) · u                    keeps g and u, computes gelu(g) again
 
 Modules, parameters, adapter switches and checkpoints stay peft's and transformers' own. Anything these functions do not
-cover (dropout, DoRA, several adapters at once, merged weights, quantised or trained bases, autocast) takes the original
-method, call by call. In fp32 loss and gradients agree to 1e-5; in bf16 to its noise, where the adapter's product is
+cover (dropout, DoRA, several adapters at once, merged weights, trained bases, a library's own quantised layers,
+autocast) takes the original method, call by call; LoRA on quantization.layers.FrozenLinear is covered, decoded once in
+each pass. In fp32 loss and gradients agree to 1e-5; in bf16 to its noise, where the adapter's product is
 rounded to bf16 once, and its weights stay fp32.
 """
 

@@ -63,6 +63,7 @@ def bitsandbytes_nf4(layer):
     made.weight = bnb.nn.Params4bit(
         layer.weight.detach().clone(), requires_grad=False, quant_type="nf4", compress_statistics=True
     )
+    made.bias = _own_bias(layer)
     return made.train(layer.training)
 
 
@@ -80,7 +81,13 @@ def bitsandbytes_int8(layer):
     rows, columns = layer.weight.shape
     made = bnb.nn.Linear8bitLt(columns, rows, bias=False, has_fp16_weights=False, threshold=6.0)
     made.weight = bnb.nn.Int8Params(layer.weight.detach().clone(), requires_grad=False, has_fp16_weights=False)
+    made.bias = _own_bias(layer)
     return made.train(layer.training)
+
+
+def _own_bias(layer):
+    """A frozen copy of a layer's bias: the library changes its dtype in place."""
+    return None if layer.bias is None else torch.nn.Parameter(layer.bias.detach().clone(), requires_grad=False)
 
 
 def _torchao(config):
@@ -129,6 +136,11 @@ BACKENDS = {
 
 def _four_bit(model):
     return [module for module in model.modules() if hasattr(module, "support_avx512bf16_for_cpu")]
+
+
+def repacks(model):
+    """Whether bitsandbytes re-packs this model's 4-bit layers in eval mode: on a CPU with AVX512-BF16, nowhere else."""
+    return any(module.support_avx512bf16_for_cpu and module.weight.device.type == "cpu" for module in _four_bit(model))
 
 
 def check_trainable(model):

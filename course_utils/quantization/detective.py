@@ -70,7 +70,7 @@ def _fits_eight_bits(values):
     """(N,) bool: whether the numbers below a quarter of a block's largest are multiples of a step of largest / 127."""
     largest = values.abs().amax(1, keepdim=True)
     small = values.abs() < largest / 4
-    best = torch.full((len(values),), torch.inf)
+    best = torch.full((len(values),), torch.inf, device=values.device)
     for shift in torch.linspace(-1, 1, 17):  # the largest is blurred itself
         step = largest * (1 + shift * BLUR) / 127
         off = (values / step.clamp(min=1e-30) - (values / step.clamp(min=1e-30)).round()).abs()

@@ -14,14 +14,13 @@ FORMATS = ("F16", "Q8_0", "Q5_0", "Q4_0")
 ROWS = 8192  # that are rounded at one time
 
 
-def write(source, path, form, *, head=None):
+def write(source, path, form):
     """Write a model's matrices in one format.
 
     Args:
         source: a GGUFFile; its own rounding stays in the numbers.
         path: of the new file; written beside it first and renamed, so that half a file is never found there.
-        form: one of FORMATS, for every matrix; vectors stay float32.
-        head: a format for the embedding, which is also the head; `form` when None.
+        form: one of FORMATS, for every matrix, the embedding too; vectors stay float32.
 
     Returns:
         Path of the file.
@@ -31,13 +30,12 @@ def write(source, path, form, *, head=None):
     """
     from gguf import GGMLQuantizationType
 
-    for asked in (form, head or form):
-        if asked not in FORMATS:
-            raise ValueError(f"Expected one of {FORMATS}, got {asked!r}.")
+    if form not in FORMATS:
+        raise ValueError(f"Expected one of {FORMATS}, got {form!r}.")
     path = Path(path)
     kinds = {}
     for name, tensor in source.tensors.items():
-        chosen = "F32" if len(tensor.shape) == 1 else (head or form) if name.startswith("token_embd") else form
+        chosen = "F32" if len(tensor.shape) == 1 else form
         if chosen != "F32" and tensor.shape[-1] % 32:
             raise ValueError(f"{name} has rows of {tensor.shape[-1]} weights; these formats need multiples of 32.")
         kinds[name] = GGMLQuantizationType[chosen]

@@ -49,11 +49,14 @@ def quantize(weight, curvature, *, bits=4, group=128, damping=0.01, scale_dtype=
         columns, inside = work[start : start + group], factor[start : start + group, start : start + group]
         # the grid of a group is chosen when its turn comes, from weights that already carry the repairs
         scale, _ = integer.grid(columns.t(), bits, scale_dtype=scale_dtype)
-        errors = torch.empty_like(columns)
+        columns /= scale.float().t()  # counted in steps from here on
+        errors, most = torch.empty_like(columns), 2 ** (bits - 1) - 1
         for c, column in enumerate(columns):
-            codes[start + c] = integer.codes_of(column, scale[:, 0], None, bits)
-            errors[c] = (column - codes[start + c] * scale[:, 0].float()) / inside[c, c]
+            rounded = column.round().clamp_(-most, most)
+            codes[start + c] = rounded
+            torch.div(column - rounded, inside[c, c], out=errors[c])
             columns[c + 1 :].addr_(inside[c, c + 1 :], errors[c], alpha=-1)
+        errors *= scale.float().t()
         work[start + group :].addmm_(factor[start : start + group, start + group :].t(), errors, alpha=-1)
         scales.append(scale)
     blocks = codes.t().reshape(-1, group)
@@ -114,7 +117,7 @@ def quantize_blocks(model, input_ids, **settings):
     Returns:
         {name of the linear layer: IntegerWeight}.
     """
-    blocks, calls, found = list(model.base_model.layers), {}, {}
+    blocks, calls, found, input_ids = list(model.base_model.layers), {}, {}, input_ids.to(model.device)
     hooks = [block.register_forward_pre_hook(_keep_call(calls, n), with_kwargs=True) for n, block in enumerate(blocks)]
     try:
         model.base_model(input_ids[:1], use_cache=False)  # masks and positions are the same for every row

@@ -3,6 +3,7 @@
     weights      frozen ones in their format, adapters and trained ones in their own
     optimizer    AdamW keeps two numbers a trained weight
     gradients    one number a trained weight
+    head_gradient  of a head that learns: there from the loss on, before all others, and counted apart from them
     activations  what a block keeps for its backward pass, times tokens, times blocks
     logits       one chunk of the head's output; never all of them, see models/logprobs
 
@@ -108,6 +109,7 @@ class Setting:
     optimizer_paged: bool = False  # moments wait in the CPU's memory, NVIDIA only
     checkpointing: bool = False  # keep only each block's input and compute the rest again
     chunk: int = 256  # positions whose logits exist at one time
+    device: str = "cpu"  # of the step; a GPU takes the softmax of larger slices
 
     def __post_init__(self):
         if self.method not in METHODS:
@@ -122,17 +124,18 @@ class Step:
     """Bytes of one step, part by part; `peak` is the most that is alive at one time."""
 
     weights: int
-    gradients: int
+    gradients: int  # without the head's
     optimizer: int
     activations: int
     logits: int
     working: int = 0  # gradients of one block's activations, on their way back
+    head_gradient: int = 0  # of a head that learns: there from the loss to the update
 
     @property
     def peak(self):
         """At the loss, at the first block of the backward pass or at the update, whichever needs more."""
         flowing = self.activations + max(self.logits, self.working)
-        return self.weights + self.optimizer + max(flowing, self.gradients)
+        return self.weights + self.optimizer + self.head_gradient + max(flowing, self.gradients)
 
     @property
     def parts(self):
@@ -144,15 +147,15 @@ def step(shape, setting):
     """The Step of a model's shape under a setting. Trained weights, gradients and adapters are float32."""
     full = setting.method == "full"
     trained = shape.parameters if full else shape.adapter(setting.rank)
-    gradients = 4 * trained
-    head_gradient = 4 * shape.vocabulary * shape.width if full else 0  # ready when the loss is
+    head_gradient = 4 * shape.vocabulary * shape.width if full else 0
     return Step(
         weights=math.ceil(4 * trained + (0 if full else frozen_bytes(shape, setting))),
-        gradients=gradients,
+        gradients=4 * trained - head_gradient,
         optimizer=0 if setting.optimizer_paged else math.ceil(setting.optimizer_bytes * trained),
-        activations=activations(shape, setting) + head_gradient,
+        activations=activations(shape, setting),
         logits=logits(shape, setting),
         working=4 * (shape.inner + shape.width) * setting.rows * setting.length * setting.activation_bytes,
+        head_gradient=head_gradient,
     )
 
 
@@ -187,7 +190,8 @@ def activations(shape, setting):
 def logits(shape, setting):
     """Bytes of one chunk of logits, and of the two float32 buffers in which its softmax is taken, slice by slice."""
     chunk = min(setting.chunk, setting.rows * setting.length) * shape.vocabulary
-    return chunk * setting.activation_bytes + 2 * 4 * min(chunk, BLOCK_WORDS["cpu"])
+    slice_words = BLOCK_WORDS["cpu" if setting.device == "cpu" else "gpu"]
+    return chunk * setting.activation_bytes + 2 * 4 * min(chunk, slice_words)
 
 
 def saved_by_qlora(shape, setting=None):

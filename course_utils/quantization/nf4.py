@@ -1,8 +1,10 @@
 """Four bits by table: each block of weights, divided by its largest, is rounded to the nearest of 16 given numbers.
 
-NF4 (Dettmers et al. 2023) takes the 16 numbers from quantiles of the normal distribution, so that every code is about
-equally often used by weights that are normal. FP4 takes them from a tiny floating-point format. Double quantization
-rounds the blocks' scales once more, to 8 bits, because at blocks of 64 a float32 scale costs half a bit a weight.
+NF4 (Dettmers et al. 2023) takes the 16 numbers from quantiles of the normal distribution, closest where most weights
+are. Its codes would be used about equally often by normal weights as they are; divided by the largest of their block
+they crowd towards zero, and a code takes from 2 % to 9 % of them. FP4 takes its numbers from a tiny floating-point
+format. Double quantization rounds the blocks' scales once more, to 8 bits, because at blocks of 64 a float32 scale
+costs half a bit a weight.
 
 The tables, the rounding and the double quantization are those of bitsandbytes; a block that is cut off at the end is
 refused here and allowed there.
@@ -15,6 +17,7 @@ import torch
 from course_utils.quantization import weights
 
 SCALES_IN_BLOCK = 256  # scales that share a scale of their own
+SLICE = 1 << 18  # weights that are rounded at one time, so that what comes between stays in a CPU's cache
 OFFSET = 0.9677083  # outermost quantile, 1 − ½ (1/30 + 1/32): between half a step from the end on 15 and on 16 steps
 
 
@@ -112,12 +115,18 @@ def quantize(weight, *, table="nf4", block=64, double=False):
     if table not in TABLES or block % 2:
         raise ValueError(f"Expected an even block and one of {sorted(TABLES)}, got {block} and {table!r}.")
     values = TABLES[table]().to(weight.device)
-    blocks = weight.detach().float().reshape(-1, block)
+    parts = [_codes(part.float(), values) for part in weight.detach().reshape(-1, block).split(-(-SLICE // block))]
+    codes, scales = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
+    return TableWeight(weight, codes, scales, values, block, double)
+
+
+def _codes(blocks, values):
+    """(codes (N, size) uint8, scales (N,)) of float32 blocks (N, size) in a sorted table."""
     scales = blocks.abs().amax(1)
     # w / max|w|, as a product with the reciprocal, like bitsandbytes; an all-zero block stays zero
-    scaled = (blocks * (1.0 / scales.clamp(min=1e-38))[:, None]).clamp(-1, 1)
-    codes = torch.bucketize(scaled, (values[:-1] + values[1:]) / 2, out_int32=True)
-    return TableWeight(weight, codes, scales, values, block, double)
+    scaled = (blocks * (1.0 / scales.clamp(min=1e-38))[:, None]).clamp_(-1, 1)
+    # a code counts the borders below it, which is faster than a search
+    return sum((scaled > border).view(torch.uint8) for border in (values[:-1] + values[1:]) / 2), scales
 
 
 def _nearest_dynamic(scales):

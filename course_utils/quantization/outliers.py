@@ -1,7 +1,8 @@
 """LLM.int8 (Dettmers et al. 2022): activations in 8 bits too, except for the few columns that are far too large.
 
-A handful of hidden dimensions carry values a hundred times the rest. One scale for a row then leaves the rest two or
-three codes. So those columns stay in floating point, and all others are multiplied as whole numbers:
+In the paper's large models a handful of hidden dimensions carry values up to twenty times the rest. One scale for a row
+then leaves the rest six of the 127 codes on each side of zero. So those columns stay in floating point, and all others
+are multiplied as whole numbers:
 
     x Wᵀ = x[:, out] W[:, out]ᵀ  +  s_x s_w (q_x q_wᵀ)      out = columns with any |x| ≥ threshold
 

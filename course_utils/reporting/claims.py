@@ -81,7 +81,7 @@ def check(
             was not expected needs all of them here.
 
     Returns:
-        "holds", "fails", or "undecided" when the interval has the threshold inside.
+        "holds", "fails", or "undecided" when the interval reaches the threshold or has it inside.
 
     Raises:
         ValueError: the threshold moved, the claim is not known and not complete, or a number is not finite.
@@ -102,11 +102,11 @@ def check(
 
 
 def verdict(measured, interval, direction, threshold):
-    """ "holds", "fails" or "undecided" of a measurement, the interval's two ends on the same side or not."""
+    """ "holds", "fails" or "undecided": an interval must lie beyond the threshold, an exact number may equal it."""
     low, high = interval or (measured, measured)
     if direction == "at_most":
         low, high, threshold = -high, -low, -threshold
-    if low >= threshold:
+    if low > threshold or (interval is None and low == threshold):
         return "holds"
     return "fails" if high < threshold else "undecided"
 

@@ -20,7 +20,8 @@ from course_utils.models.packing import packed_hidden, use_row_attention
 from course_utils.training import sft
 from course_utils.training.recipe import TrainingRecipe
 
-# Where prompt and prefix tuning start: an instruction, as the prompt-tuning paper recommends
+# Where prompt and prefix tuning start, cut after twenty tokens: real words about the task, as Li and Liang (2021)
+# advise. Lester et al. (2021) compare random numbers, words of the vocabulary and the names of the classes
 START = "How would people rate this review? Answer with a digit from 1, very negative, to 9, very positive."
 NOTEBOOKS = {"lora": "10", "prefix": "11", "prompt": "12", "p-tuning": "13", "ia3": "14"}
 FULL_RATE = 3e-5  # learning rate of all weights together

@@ -23,9 +23,8 @@ import torch
 
 from course_utils import runtime
 from course_utils.models.fast import fast_blocks
-from course_utils.training import batching, loop, objectives, rollout
+from course_utils.training import batching, identity, loop, objectives, rollout
 from course_utils.training.actor import Actor
-from course_utils.training.checkpoint import fingerprint
 from course_utils.training.recipe import TrainingRecipe
 from course_utils.training.schedule import learning_rate
 
@@ -231,23 +230,8 @@ def adapted(kl_coef, kl, target):
 
 
 def reward_identity(reward):
-    """A fingerprint of a reward function: its own `identity` when it has one, else its name and its code."""
-    if hasattr(reward, "identity"):
-        return reward.identity
-    code = getattr(reward, "__code__", None) or getattr(type(reward).__call__, "__code__", None)
-    return fingerprint(getattr(reward, "__qualname__", type(reward).__qualname__), *_code_parts(code))
-
-
-def _code_parts(code):
-    if code is None:
-        return
-    yield code.co_code
-    yield list(code.co_names)
-    for constant in code.co_consts:
-        if hasattr(constant, "co_code"):
-            yield from _code_parts(constant)
-        else:
-            yield repr(constant)
+    """A fingerprint of a reward function: its own `identity` when it has one, else of all that it is made of."""
+    return reward.identity if hasattr(reward, "identity") else identity.of(reward)
 
 
 def _check_prompts(prompts):

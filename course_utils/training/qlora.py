@@ -85,8 +85,9 @@ def gradients(model, batch, *, seed=0):
     return library.gradients(model)
 
 
-def batch_of(rows):
-    """A batch for the next-token loss of rows (B, T) int64 without pads, every token counting."""
+def batch_of(rows, device="cpu"):
+    """A batch for the next-token loss of rows (B, T) int64 without pads, every token counting, on a device."""
+    rows = rows.to(device)
     mask = torch.ones_like(rows, dtype=torch.bool)
     return {"input_ids": rows, "mask": mask, "completion_mask": mask}
 
@@ -101,12 +102,12 @@ def step_bytes(model, batch):
     module = NextTokenLoss(model).train()
     optimizer = torch.optim.AdamW([w for w in module.parameters() if w.requires_grad], foreach=False)
 
-    def step():
+    def step(batch=batch):
         with module.while_training():
             module(batch).backward()
         optimizer.step()
         optimizer.zero_grad()
 
-    step()  # makes the moments
+    step({name: values[:1, :2] for name, values in batch.items()})  # makes the moments
     moments = sum(value.nbytes for state in optimizer.state.values() for value in state.values())
     return moments + measured_memory.peak_bytes(step, module)

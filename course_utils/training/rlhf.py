@@ -3,11 +3,12 @@
     backbone (frozen) ─┬─ "sft"      notebook 07's adapter, frozen: the reference
                        ├─ "policy"   starts as its copy and learns
                        ├─ "proxy"    a reward model from at most 256 pairs: what the policy is paid by
-                       └─ "gold"     notebook 08's reward model, of other texts and other people: what judges it
+                       └─ "gold"     notebook 08's reward model, of other texts: what judges it
 
 Each part is a stage: trained if absent, else read back. While one is fetched there is a second backbone.
 After Gao, Schulman and Hilton (2023), whose gold judge too is a reward model in place of people. Deviation: their proxy
-learns from the gold model's choices; ours learns from people, so that the two share no text and no judge.
+learns from the gold model's choices; ours learns from people, so that the two share no text, and nobody who
+rated the same sentences; who rated elsewhere is not recorded.
 """
 
 import gc
@@ -43,20 +44,6 @@ class Pieces:
         switching.load(model, actors.POLICY, switching.weights_of(model, actors.REFERENCE))
         switching.train_only(model, actors.POLICY)
         return PPOLoss(actors.Actor(model, temperature=recipe.temperature), recipe)
-
-    def keep(self, name):
-        """Keep the policy as it is now under another name, frozen; `begin` would overwrite it. Replaces an older one.
-
-        Returns:
-            The name, as `evaluation.policies.sample` takes it.
-        """
-        model = self.actor.model
-        weights = switching.weights_of(model, actors.POLICY)
-        if name in model.peft_config:
-            switching.load(model, name, weights)
-        else:
-            switching.add(model, name, weights=weights)
-        return name
 
     def train(self, name, prompts, recipe, *, paid_by=None, watch=None, run=None, progress=True):
         """A PPO stage against the proxy, or a reward function of one's own: trained now, or read back.

@@ -195,14 +195,3 @@ def explained_variance(values, returns, mask):
     returns, errors = returns[mask], (returns - values)[mask]
     spread = returns.var(correction=0)
     return 1 - errors.var(correction=0) / spread if spread > 0 else torch.zeros(())
-
-
-def token_view(trajectory, row):
-    """One answer, token by token, for a table: a list of dictionaries with token, kl, reward, value and advantage."""
-    answers, k1 = trajectory.answers, objectives.kl_k1(trajectory.logprobs, trajectory.reference_logprobs)
-    tokens = answers.input_ids[row][answers.completion_mask[row]].tolist()
-    columns = {"kl": k1, "reward": trajectory.rewards, "value": trajectory.values, "advantage": trajectory.advantages}
-    return [
-        {"token": token} | {name: column[row, place].item() for name, column in columns.items()}
-        for place, token in enumerate(tokens)
-    ]

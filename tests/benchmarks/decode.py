@@ -2,7 +2,7 @@
 
 `decode/same-engine` sets the fastest GGUF file of 8, 5 or 4 bits against the 16-bit file of the same weights in one
 engine; `decode/fastest` sets the fastest file of all against transformers in bf16 and fp32. The files are written anew
-from the course's own model, and the same prompt is read by all. One contender is one process.
+from the course's own model, and all write one row behind a prompt of the same length. One contender is one process.
 """
 
 import argparse
@@ -41,17 +41,16 @@ def main():
 
 def contend(name, tokens):
     """Tokens a second of one row."""
-    from course_utils import assets, runtime
-    from course_utils.evaluation import engines
+    from course_utils import runtime
+    from course_utils.evaluation import engines, quantized
     from course_utils.models.base import load_base
-    from course_utils.models.gguf_file import GGUFFile
     from course_utils.quantization import gguf_writer
 
     run, speeds = runtime.start(quiet=True), {"decoded": tokens, "read": READ}
     if name in LIBRARY:
         row = engines.in_transformers(LIBRARY[name], load_base()[0], None, **speeds)
     else:
-        source = GGUFFile(assets.path("base-model") / "gemma-3-270m.gguf")
+        source = quantized.source_file()
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             path = gguf_writer.write(source, Path(folder) / f"{FILES[name]}.gguf", FILES[name])
             row = engines.in_llama_cpp(path, None, None, threads=run.threads, **speeds)

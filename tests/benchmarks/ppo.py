@@ -3,16 +3,14 @@
 The wheel is fetched once into the cache and put first on the peer's path; it is never installed. The peer runs as
 shipped, with a full critic beside its LoRA policy, and patched: its slow head call repaired (see sampler.py) and its
 critic tuned by LoRA as well. Everybody samples at temperature 1 behind the same prompts with a reward model of the same
-size; speed counts answers from the second step on.
+size; speed counts answers from the second step on, and only where everybody writes to the end: short ones cost less.
 """
 
 import argparse
-import itertools
 import json
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
 from pathlib import Path
 
@@ -21,6 +19,7 @@ import side_by_side
 TRL, PATCHED = "TRL 1.12.0", "TRL 1.12.0, patched"
 CONTENDERS = ("ours", TRL, PATCHED)
 BATCH, TOKENS, EPOCHS, RANK, RATE = 16, 24, 4, 16, 1e-5
+FEWEST = 23  # tokens an answer, in the mean of a contender
 WHEEL = "trl==1.12.0"
 
 
@@ -35,6 +34,7 @@ def main():
         return
     unpacked()
     results = side_by_side.play(__file__, CONTENDERS, options.rounds, ("--steps", options.steps))
+    check_lengths(results)
     speed = {"key": "episodes_per_second", "metric": "speed", "unit": "episodes/s"}
     memory = {"key": "peak_mb", "metric": "memory", "unit": "MiB"}
     side_by_side.store(
@@ -60,16 +60,30 @@ def unpacked():
     return folder
 
 
+def check_lengths(results):
+    """Whoever writes less has less to do: speeds are those of answers of equal length.
+
+    Raises:
+        RuntimeError: names the contender and its mean length.
+    """
+    for name, rounds in results.items():
+        length = min(result["answer_tokens"] for result in rounds)
+        if length < FEWEST:
+            raise RuntimeError(f"{name} wrote {length:.1f} tokens an answer, expected {FEWEST} to {TOKENS}.")
+
+
 def contend(name, steps):
-    """Train as one contender; {"episodes_per_second", "peak_mb"}."""
-    seconds = ours(steps) if name == "ours" else by_trl(steps, patched=name == PATCHED)
+    """Train as one contender; {"episodes_per_second", "answer_tokens" (the mean), "peak_mb"}."""
+    seconds, lengths = ours(steps) if name == "ours" else by_trl(steps, patched=name == PATCHED)
     return {
         "episodes_per_second": BATCH * (len(seconds) - 1) / sum(seconds[1:]),
+        "answer_tokens": sum(lengths[1:]) / len(lengths[1:]),
         "peak_mb": side_by_side.peak_memory_mb(),
     }
 
 
 def ours(steps):
+    """(seconds, mean tokens an answer) of each step."""
     from course_utils import runtime
     from course_utils.adapters import switching
     from course_utils.data import openings
@@ -89,25 +103,27 @@ def ours(steps):
     prompts = openings.encode(openings.load("train", BATCH * steps), tokenizer)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         output = Path(folder) / "run"
-        ppo.train(module, prompts, scorer, recipe, output, turns=Turns.of(tokenizer), progress=False)
-        return [json.loads(line)["seconds"] for line in (output / "timings.jsonl").read_text().splitlines()]
+        result = ppo.train(module, prompts, scorer, recipe, output, turns=Turns.of(tokenizer), progress=False)
+        return side_by_side.seconds_of(output), [line["length"] for line in result.metrics]
 
 
 def by_trl(steps, *, patched):
+    """(seconds, mean tokens an answer) of each step."""
     sys.path.insert(0, str(unpacked()))
-    from transformers import TrainerCallback
+    from trl.experimental.ppo import ppo_trainer
 
-    clock = []
+    clock, times = side_by_side.clock("on_train_begin", "on_step_end")
+    truncate, lengths = ppo_trainer.truncate_response, []
 
-    class Clock(TrainerCallback):
-        def on_train_begin(self, *args, **kwargs):
-            clock.append(time.perf_counter())
+    def truncate_and_note(stop, pad, responses):
+        kept = truncate(stop, pad, responses)
+        lengths.append((kept != pad).sum(dim=1).float().mean().item())
+        return kept
 
-        on_step_end = on_train_begin
-
+    ppo_trainer.truncate_response = truncate_and_note
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        make_trainer(steps, patched, folder, [Clock()]).train()
-    return [end - start for start, end in itertools.pairwise(clock)]
+        make_trainer(steps, patched, folder, [clock]).train()
+    return side_by_side.laps(times), lengths
 
 
 def make_trainer(steps, patched, folder, callbacks):

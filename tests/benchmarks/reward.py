@@ -6,11 +6,9 @@ compared with the one, our memory with the other. Speed counts pairs from the se
 """
 
 import argparse
-import itertools
 import json
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import side_by_side
@@ -62,27 +60,17 @@ def ours(job):
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         output = Path(folder) / "run"
         result = loop.train(module, job.rows, job.collate, job.recipe, output, progress=False)
-        lines = (output / "timings.jsonl").read_text().splitlines()
-    return result.losses, [json.loads(line)["seconds"] for line in lines]
+        return result.losses, side_by_side.seconds_of(output)
 
 
 def by_trl(job, checkpointing):
     """TRL's trainer on transformers' sequence classifier with the same backbone, adapter and batches."""
-    from transformers import TrainerCallback
-
-    clock = []
-
-    class Clock(TrainerCallback):
-        def on_step_begin(self, *args, **kwargs):
-            clock.append(time.perf_counter())
-
-        on_train_end = on_step_begin
-
+    clock, times = side_by_side.clock("on_step_begin", "on_train_end")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        trainer = make_trainer(job, checkpointing, folder, [Clock()])
+        trainer = make_trainer(job, checkpointing, folder, [clock])
         trainer.train()
     losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
-    return losses, [end - start for start, end in itertools.pairwise(clock)]
+    return losses, side_by_side.laps(times)
 
 
 def make_trainer(job, checkpointing, folder, callbacks):

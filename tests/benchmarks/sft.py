@@ -8,7 +8,6 @@ one's own, TRL groups rows by length and we sort them within eight batches.
 """
 
 import argparse
-import itertools
 import json
 import sys
 import tempfile
@@ -87,7 +86,8 @@ def train(setting, name):
 
 def measured(setting, losses, seconds):
     """What every contender says of its run."""
-    tokens = [sum(len(row["input_ids"]) for row in batch) for batch in setting.read]
+    # a library's loader reads ahead of its last step
+    tokens = [sum(len(row["input_ids"]) for row in batch) for batch in setting.read[: len(seconds)]]
     return {
         "losses": losses,
         "seconds": seconds,
@@ -158,8 +158,7 @@ def train_ours(setting):
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         output = Path(folder) / "run"
         result = loop.train(module, setting.rows, setting.collate, setting.recipe, output, progress=False)
-        lines = (output / "timings.jsonl").read_text().splitlines()
-    return result.losses, [json.loads(line)["seconds"] for line in lines]
+        return result.losses, side_by_side.seconds_of(output)
 
 
 def train_bare(setting, policy):
@@ -191,15 +190,7 @@ def train_bare(setting, policy):
 
 def train_by_library(setting, name):
     """transformers' Trainer, or TRL's SFTTrainer, with the settings of the others."""
-    from transformers import TrainerCallback
-
-    clock = []
-
-    class Clock(TrainerCallback):
-        def on_step_begin(self, *args, **kwargs):
-            clock.append(time.perf_counter())
-
-        on_train_end = on_step_begin
+    clock, times = side_by_side.clock("on_step_begin", "on_train_end")
 
     def collate(rows):
         setting.read.append(rows)
@@ -207,13 +198,13 @@ def train_by_library(setting, name):
         labels = batch["input_ids"].masked_fill(~batch["completion_mask"], -100)
         return {"input_ids": batch["input_ids"], "attention_mask": batch["mask"].long(), "labels": labels}
 
-    # A library reads ahead of itself; its own order needs all rows, the common one just those of our batches
+    # Its own order needs all rows, the common one just those of our batches
     rows = setting.rows if setting.own else [row for batch in setting.batches for row in batch]
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        trainer = make_trainer(setting, name, rows, collate, folder, [Clock()])
+        trainer = make_trainer(setting, name, rows, collate, folder, [clock])
         trainer.train()
     losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
-    return losses, [end - start for start, end in itertools.pairwise(clock)]
+    return losses, side_by_side.laps(times)
 
 
 def make_trainer(setting, name, rows, collate, folder, callbacks):

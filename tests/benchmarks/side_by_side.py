@@ -4,12 +4,14 @@ A benchmark file here is a suite. Run with `--contender NAME` it is one contende
 without, it is the referee: it starts all contenders, round after round, and stores what came out in `bench.json`.
 """
 
+import itertools
 import json
 import os
 import re
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,6 +92,26 @@ def check_same_losses(results, contenders, *, tolerance):
         if max(losses) - min(losses) > tolerance * min(losses):
             listed = ", ".join(f"{name} {loss:.4f}" for name, loss in zip(contenders, losses, strict=True))
             raise RuntimeError(f"Step {step}: the losses are more than {tolerance:.0%} apart: {listed}.")
+
+
+def clock(*events):
+    """(callback, times): a callback of transformers' Trainer that notes when these of its events come."""
+    from transformers import TrainerCallback
+
+    callback, times = TrainerCallback(), []
+    for event in events:
+        setattr(callback, event, lambda *args, **kwargs: times.append(time.perf_counter()))
+    return callback, times
+
+
+def laps(times):
+    """The seconds from each time to the next."""
+    return [end - start for start, end in itertools.pairwise(times)]
+
+
+def seconds_of(output):
+    """The seconds of each step of a run of ours, from its folder."""
+    return [json.loads(line)["seconds"] for line in (output / "timings.jsonl").read_text().splitlines()]
 
 
 def store(records):

@@ -30,6 +30,16 @@ def without_zero(weights, bits):
     return [round(w / scale) if scale else float("nan") for w in weights], scale
 
 
+def zero_scale(weights, bits):
+    scale = max(abs(w) for w in weights) / (2 ** (bits - 1) - 1)
+    return [round(w / scale) if scale else 0 for w in weights], scale
+
+
+def endless_scale(weights, bits):
+    codes, scale = zero_scale(weights, bits)
+    return codes, scale or float("inf")
+
+
 def with_tensors(weights, bits):
     import torch
 
@@ -53,6 +63,8 @@ def test_absmax_accepts_the_solution(solution, capsys):
         (without_abs, "absolute values first"),
         (upside_down, "upside down"),
         (without_zero, "NaN codes"),
+        (zero_scale, "a scale that is not zero"),
+        (endless_scale, "a scale that is not zero"),
         (lambda w, b: [int(x * 10) for x in w], "expected two values"),
         (lambda w, b: ([0] * len(w), 1.0), "rounded to the nearest whole number"),
         (lambda w, b: 1 / 0, "raised ZeroDivisionError"),

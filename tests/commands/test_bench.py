@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -81,10 +82,40 @@ def test_peak_memory_grows_with_what_is_held():
     assert 150 < float(done.stdout) < 400
 
 
-def test_the_suites_give_the_names_that_the_design_fixes():
-    specification = importlib.util.spec_from_file_location("bench_sft", FOLDER / "sft.py")
+def suite_of(name):
+    specification = importlib.util.spec_from_file_location(f"bench_{name}", FOLDER / f"{name}.py")
     suite = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(suite)
+    return suite
+
+
+def test_seconds_are_those_between_the_events_and_of_the_runs_own_steps(tmp_path):
+    callback, times = side_by_side.clock("on_step_begin", "on_train_end")
+    for event in (callback.on_step_begin, callback.on_step_end, callback.on_step_begin, callback.on_train_end):
+        assert event(None, None, None) is None
+    assert len(times) == 3 and times == sorted(times)
+    assert side_by_side.laps([1.0, 2.0, 4.5]) == [1.0, 2.5]
+    (tmp_path / "timings.jsonl").write_text('{"seconds": 2.0}\n{"seconds": 1.5}\n')
+    assert side_by_side.seconds_of(tmp_path) == [2.0, 1.5]
+
+
+def test_tokens_that_a_loader_reads_ahead_do_not_count():
+    suite, rows = suite_of("sft"), [{"input_ids": [1] * 10}]
+    found = suite.measured(SimpleNamespace(read=[rows] * 5), [1.0] * 3, [9.0, 1.0, 1.0])
+    assert found["tokens_per_second"] == 10.0
+
+
+def test_who_writes_less_is_no_peer():
+    suite = suite_of("ppo")
+    suite.check_lengths({"ours": [{"answer_tokens": 23.5}], "TRL": [{"answer_tokens": 24.0}]})
+    with pytest.raises(RuntimeError, match=r"TRL wrote 20\.0 tokens an answer, expected 23 to 24"):
+        suite.check_lengths(
+            {"ours": [{"answer_tokens": 23.5}], "TRL": [{"answer_tokens": 24.0}, {"answer_tokens": 20.0}]}
+        )
+
+
+def test_the_suites_give_the_names_that_the_design_fixes():
+    suite = suite_of("sft")
     result = {"tokens_per_second": 2.0, "peak_mb": 1.0, "needed_tflops": 1.0, "matmul_tflops": 4.0}
     records = suite.verdicts({name: [result] for name in suite.CONTENDERS})
     assert {record["name"] for record in records} == {

@@ -12,7 +12,6 @@ from course_utils.evaluation import comparison, preference
 def test_ties_count_half_for_everybody():
     right = preference.ordered_right([2.0, 1.0, 0.0, -1.0], [1.0, 1.0, 3.0, -1.0])
     assert right.tolist() == [1.0, 0.5, 0.0, 0.5]
-    assert preference.win_rate(torch.tensor([2.0, 1.0, 0.0]), torch.tensor([1.0, 1.0, 3.0])).mean == 0.5
 
 
 def test_scores_that_are_broken_are_refused():
@@ -23,13 +22,13 @@ def test_scores_that_are_broken_are_refused():
 
 
 def test_accuracy_by_gap_puts_each_pair_into_one_range():
-    right = torch.tensor([1.0, 0.0, 1.0, 1.0, 0.5, 1.0])
-    pairs = {"gap": [0.2, 0.5, 0.6, 1.0, 3.0, 9.0], "chosen_id": list("abcdef"), "rejected_id": list("ghijkl")}
+    gaps, right = [0.2, 0.5, 0.6, 1.0] * 30 + [3.0, 9.0], torch.tensor([1.0, 0.0, 1.0, 1.0] * 30 + [0.5, 1.0])
+    pairs = {"gap": gaps, "chosen_id": [f"c{n}" for n in range(122)], "rejected_id": [f"r{n}" for n in range(122)]}
     found = preference.by_gap(right, pairs)
     assert [(low, high, estimate.mean, estimate.items) for low, high, estimate in found] == [
-        (0.0, 0.5, 0.5, 2),
-        (0.5, 1.0, 1.0, 2),
-    ]
+        (0.0, 0.5, 0.5, 60),
+        (0.5, 1.0, 1.0, 60),
+    ]  # one pair is too few for an interval, and a gap of 9 is in no range
 
 
 def crossed_pairs(texts, each, generator):
@@ -59,6 +58,12 @@ def test_an_interval_over_texts_holds_the_truth_about_as_often_as_it_says():
         estimate = preference.over_texts(right, pairs)
         held += estimate.low <= 0.5 <= estimate.high
     assert held >= 54
+
+
+def test_pairs_too_few_for_an_interval_over_texts_are_refused():
+    pairs = {"chosen_id": ["a", "b", "c"], "rejected_id": ["d", "e", "f"]}
+    with pytest.raises(ValueError, match=r"3 pairs of 6 texts are too few .* some resamples hold no pair"):
+        preference.over_texts([1, 0, 1], pairs)
 
 
 def test_a_number_for_each_pair_is_needed():

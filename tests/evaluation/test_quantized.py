@@ -84,6 +84,15 @@ def test_formats_are_compared_on_the_same_text_and_the_model_stays(rows, tiny_mo
     assert all(torch.equal(value, before[name]) for name, value in tiny_model.state_dict().items())
 
 
+def test_the_file_is_the_courses_own_or_none(tiny_gguf, monkeypatch):
+    (tiny_gguf.parent / "gemma-3-270m.gguf").write_bytes(tiny_gguf.read_bytes())
+    monkeypatch.setattr(quantized.assets, "path", lambda name: tiny_gguf.parent)
+    assert quantized.source_file().formats == GGUFFile(tiny_gguf).formats
+    monkeypatch.setenv("COURSE_MODEL", "google/gemma-3-270m")
+    with pytest.raises(quantized.chosen.ModelError, match=r"COURSE_MODEL=google/gemma-3-270m .* unset COURSE_MODEL"):
+        quantized.source_file()
+
+
 def test_layers_are_grouped_by_their_old_format(tiny_gguf, tiny_model):
     groups = quantized.layers_by_source(GGUFFile(tiny_gguf), tiny_model)
     assert list(groups) == ["Q8_0"] and len(groups["Q8_0"]) == 15 and "lm_head" in groups["Q8_0"]

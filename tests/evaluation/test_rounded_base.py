@@ -5,7 +5,9 @@ import torch
 from datasets import Dataset
 
 from course_utils import runtime
+from course_utils.data import instructions
 from course_utils.evaluation import rounded_base
+from course_utils.training.recipe import TrainingRecipe
 
 ROWS = [
     {"id": f"r{number}", "text": f"the film is {word}", "ratings": [rating] * 3, "mean": float(rating)}
@@ -26,6 +28,20 @@ def test_each_arm_is_trained_and_judged(arm, small, tmp_path):
     found = rounded_base.measure(f"{arm}-1", runtime.start(quiet=True), tmp_path / "run")
     assert len(found["ratings"]) == 8 and len(found["losses"]) == 2
     assert found["seconds_a_step"] > 0 and found["peak_mb"] > 0
+
+
+@pytest.mark.parametrize("base", ["lora", "qlora"])
+def test_the_instruction_rows_are_learned_on_both_bases(base, small, tmp_path, monkeypatch):
+    rows = [{"prompt": f"is the film {word}", "answer": "yes"} for word in ("good", "bad", "fine", "great")]
+    recipe = TrainingRecipe(steps=2, batch_size=2, learning_rate=1e-2, max_length=120)
+    monkeypatch.setattr(instructions, "load", lambda split: rows)
+    monkeypatch.setattr(rounded_base.sft, "training_rows", lambda size, tokenizer, seed: rows)
+    monkeypatch.setattr(rounded_base.sft, "recipe_of", lambda tier: recipe)
+    adapted, made = rounded_base.qlora.adapted, []
+    monkeypatch.setattr(rounded_base.qlora, "adapted", lambda *args, **how: made.append(how) or adapted(*args, **how))
+    found = rounded_base.measure(f"rows-{base}", runtime.start(quiet=True), tmp_path / "run")
+    assert found["loss"] > 0 and len(found["losses"]) == 2 and "ratings" not in found
+    assert [how["quantized"] for how in made] == [base == "qlora"]
 
 
 def test_the_summary_pairs_by_item_and_seed(monkeypatch):

@@ -35,7 +35,7 @@ def test_equal_bits_are_equal(small, tmp_path):
 
 def test_sources_and_engines_have_a_line_each(small, tmp_path, monkeypatch):
     names = ["model.layers.0.mlp.up_proj"], ["lm_head"]
-    monkeypatch.setattr(rounding, "GGUFFile", lambda path: None)
+    monkeypatch.setattr(rounding.quantized, "source_file", lambda: None)
     monkeypatch.setattr(
         rounding.quantized, "layers_by_source", lambda *_: dict(zip(("Q5_0", "Q8_0"), names, strict=True))
     )

@@ -65,6 +65,24 @@ def adapter_gradients(model, rows):
     return {name: weight.grad for name, weight in model.named_parameters() if weight.requires_grad}
 
 
+@pytest.mark.parametrize("make", [backends.bitsandbytes_nf4, backends.bitsandbytes_int8])
+def test_a_bias_goes_along_and_is_its_own(make, one_thread):
+    pytest.importorskip("bitsandbytes", reason="the test extra installs bitsandbytes")
+    layer = torch.nn.Linear(64, 32).eval()
+    made, before = make(layer).to("cpu"), layer.bias.detach().clone()
+    assert torch.allclose(made(torch.zeros(2, 64)), before.expand(2, 32), atol=1e-2)
+    assert not made.bias.requires_grad and torch.equal(layer.bias, before) and layer.bias.dtype == torch.float32
+    assert make(torch.nn.Linear(64, 32, bias=False)).bias is None
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_only_a_cpu_with_the_instructions_repacks(there):
+    model = four_bit()
+    model[0].support_avx512bf16_for_cpu = there
+    assert backends.repacks(model) is there and not backends.repacks(torch.nn.Linear(2, 2))
+    assert not backends.repacks(model.to("meta")), "another device never does"
+
+
 @pytest.mark.parametrize("guarded", [True, False])
 def test_bitsandbytes_gradients_after_eval_are_a_dequantized_references(guarded, blocky, token_rows, one_thread):
     bnb = pytest.importorskip("bitsandbytes", reason="the test extra installs bitsandbytes")
@@ -83,11 +101,15 @@ def test_bitsandbytes_gradients_after_eval_are_a_dequantized_references(guarded,
     expected = adapter_gradients(adapted(reference), token_rows)
     model = adapted(model)
     if not guarded:
+        if not bnb.functional.has_avx512bf16():
+            pytest.skip("bitsandbytes re-packs on CPUs with AVX512-BF16 alone, and this one has none")
+        assert backends.repacks(model)
         with torch.no_grad():
             model.get_base_model().base_model(token_rows)
-        if bnb.functional.has_avx512bf16():
-            with pytest.raises(ValueError, match="re-packed"):
-                backends.check_trainable(model)
+        with pytest.raises(ValueError, match="re-packed"):
+            backends.check_trainable(model)
+        ours = adapter_gradients(model, token_rows)
+        assert any((ours[name] - gradient).norm() > 0.5 * gradient.norm() for name, gradient in expected.items())
         return
     with backends.trainable(model):
         with torch.no_grad():

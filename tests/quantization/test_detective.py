@@ -55,3 +55,8 @@ def test_findings_are_held_against_the_table(tiny_gguf, tiny_model):
     rows = detective.compare(tiny_model, GGUFFile(tiny_gguf), ["blk.0.ffn_up.weight", "token_embd.weight"])
     assert [row["table"] for row in rows] == ["Q8_0", "Q8_0"]
     assert [row["found"] for row in rows] == ["Q8_0", "Q8_0"] and all(row["agrees"] for row in rows)
+
+
+def test_everything_stays_on_the_weights_device():
+    values = torch.empty(6, 32, device="meta")  # which holds no numbers and refuses to be mixed with the CPU's
+    assert detective._fits_eight_bits(values).device.type == detective.grid_fits(values, 3).device.type == "meta"

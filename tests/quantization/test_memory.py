@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, Gemma3TextConfig, LlamaConfig
 
+from course_utils.models.logprobs import BLOCK_WORDS
 from course_utils.models.packing import use_row_attention
 from course_utils.quantization import memory
 from course_utils.training import qlora
@@ -52,8 +53,24 @@ def test_the_peak_is_at_the_loss_or_at_the_update():
     assert memory.Step(10, 5, 20, 3, 4).peak == 10 + 20 + 7
     assert memory.Step(10, 9, 20, 3, 4).peak == 10 + 20 + 9
     assert memory.Step(10, 5, 20, 3, 4, 6).peak == 10 + 20 + 9
-    parts = ["weights", "gradients", "optimizer", "activations", "logits", "working"]
+    assert memory.Step(10, 5, 20, 3, 4, head_gradient=8).peak == 10 + 20 + 7 + 8, (
+        "the head's gradient is there at both times"
+    )
+    assert memory.Step(10, 9, 20, 3, 4, head_gradient=8).peak == 10 + 20 + 9 + 8
+    parts = ["weights", "gradients", "optimizer", "activations", "logits", "working", "head_gradient"]
     assert list(memory.Step(1, 2, 3, 4, 5).parts) == parts
+
+
+def test_the_heads_gradient_is_counted_once():
+    full = memory.step(GEMMA, memory.Setting("full"))
+    assert full.head_gradient == 4 * GEMMA.embedding and full.gradients + full.head_gradient == 4 * GEMMA.parameters
+    assert full.activations < 1.5 * memory.step(GEMMA, memory.Setting("lora")).activations
+    assert memory.step(GEMMA, memory.Setting("qlora")).head_gradient == 0
+
+
+def test_a_gpu_takes_the_softmax_of_larger_slices():
+    on_cpu, on_gpu = (memory.step(GEMMA, memory.Setting(device=device)).logits for device in ("cpu", "cuda"))
+    assert on_gpu - on_cpu == 8 * (BLOCK_WORDS["gpu"] - BLOCK_WORDS["cpu"])
 
 
 def test_methods_stand_in_the_order_that_everybody_knows():

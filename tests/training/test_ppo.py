@@ -147,15 +147,21 @@ def test_another_reward_function_is_another_run(fit):
         fit(steps=2, reward=lambda prompts, texts: torch.zeros(len(texts)))
 
 
-def test_the_code_of_a_reward_identifies_it():
+BONUS = 1
+
+
+def test_a_reward_is_its_code_with_what_it_names_or_what_it_says_it_is(monkeypatch):
     def first(prompts, texts):
-        return [len(text) for text in texts]
+        return [len(text) + BONUS for text in texts]
 
     def second(prompts, texts):
-        return [len(text) + 1 for text in texts]
+        return [len(text) - BONUS for text in texts]
 
     second.__qualname__ = first.__qualname__
-    assert ppo.reward_identity(first) == ppo.reward_identity(first) != ppo.reward_identity(second)
+    found = ppo.reward_identity(first)
+    assert found == ppo.reward_identity(first) != ppo.reward_identity(second)
+    monkeypatch.setitem(globals(), "BONUS", 2)
+    assert ppo.reward_identity(first) != found
     assert ppo.reward_identity(SimpleNamespace(identity="x")) == "x"
 
 

@@ -62,6 +62,12 @@ def test_it_learns_on_rounded_weights(tiny_folder, monkeypatch, tmp_path):
     assert len(codes) == 14 and all(torch.equal(c, f.quantized.codes) for c, f in zip(codes, frozen, strict=True))
 
 
+def test_a_batch_goes_to_its_device(token_ids):
+    batch = qlora.batch_of(token_ids, "meta")
+    assert {values.device.type for values in batch.values()} == {"meta"} and batch["input_ids"].shape == (3, 20)
+    assert torch.equal(qlora.batch_of(token_ids)["input_ids"], token_ids)
+
+
 def test_gradients_equal_those_of_a_model_with_the_decoded_weights(blocky, token_ids):
     batch = qlora.batch_of(token_ids)
     reference = blocky()
