@@ -5,9 +5,15 @@ FSDP2 shards the weights, and a sharded weight can be read only inside the root 
 the root: it calls the trunk and the head in one forward.
 """
 
+import atexit
 import contextlib
+import json
 import os
+import subprocess
+import sys
+from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -70,6 +76,7 @@ def world():
         if cuda:
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         dist.init_process_group("nccl" if cuda else "gloo")
+        atexit.register(dist.destroy_process_group)  # its threads must have ended when the process does
     return World(dist.get_rank(), dist.get_world_size())
 
 
@@ -108,3 +115,43 @@ def hold_gradients(wrapped, last):
     if hasattr(wrapped, "set_requires_gradient_sync"):
         wrapped.set_requires_gradient_sync(last)
     yield
+
+
+def launch(arguments, *, processes, output, threads=None, say=print):
+    """Run `python -m MODULE …` in several processes and return its result; for a notebook cell.
+
+    The processes are started fresh, not forked: a notebook that has used a GPU cannot fork.
+
+    Args:
+        arguments: what follows `python -m`, such as ["course_utils.commands.train", "sft", "--output", …].
+        processes: how many, usually one for each GPU.
+        output: the run's folder, in which `result.json` appears.
+        threads: CPU threads of each process; by default those of this process shared equally.
+        say: receives what the processes print, line by line.
+
+    Returns:
+        The content of `result.json`.
+
+    Raises:
+        RuntimeError: the run failed; the message ends with its last lines.
+    """
+    result = Path(output) / "result.json"
+    result.unlink(missing_ok=True)
+    threads = threads or max(1, torch.get_num_threads() // processes)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    run = subprocess.Popen(
+        [*command, *arguments], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    tail, over = deque(maxlen=15), False
+    for line in run.stdout:
+        over = over or "failed (exitcode" in line  # from here on torchrun reports about itself
+        if not over:
+            tail.append(line)
+            say(line.rstrip())
+    if run.wait() or not result.is_file():
+        last = "".join(tail)
+        raise RuntimeError(
+            f"The run in {processes} processes ended with status {run.returncode}. Its last lines:\n{last}"
+        )
+    return json.loads(result.read_text(encoding="utf-8"))

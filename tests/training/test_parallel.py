@@ -1,6 +1,4 @@
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +8,7 @@ import torch
 from small_loss import SmallLoss
 
 from course_utils.training import parallel
-from course_utils.training.parallel import World
+from course_utils.training.parallel import World, launch
 from course_utils.training.recipe import TrainingRecipe
 
 STEPS, STOP = 14, 12  # stopped in step 12, so that the checkpoint of step 10 is resumed
@@ -35,16 +33,14 @@ def alone(output, method, stop=0):
 
 
 def in_two(output, method, stop=0):
-    """(losses, the lines it said) of a run under torchrun; one that is stopped leaves no result."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
-    run = subprocess.run(
-        [*torchrun, "parallel_run", str(output), method, str(STEPS), str(stop)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    result = output / "result.json"
-    assert run.returncode == 0 and result.is_file() == (not stop), run.stdout
-    assert stop or json.loads(result.read_text())["processes"] == 2
-    return losses(output), run.stdout.splitlines()
+    said = []
+    arguments = ["parallel_run", str(output), method, str(STEPS), str(stop)]
+    if stop:
+        with pytest.raises(RuntimeError, match="in 2 processes ended with status 0"):  # it left no result
+            launch(arguments, processes=2, output=output, say=said.append)
+    else:
+        assert launch(arguments, processes=2, output=output, say=said.append)["processes"] == 2
+    return losses(output), said
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
@@ -61,6 +57,11 @@ def test_a_checkpoint_of_one_process_resumes_on_two(tmp_path):
     found, said = in_two(tmp_path / "both", "full")
     assert found == pytest.approx(expected, abs=1e-5)
     assert sum("processes 2 instead of 1" in line for line in said) == 1
+
+
+def test_a_failed_run_ends_with_its_last_lines(tmp_path):
+    with pytest.raises(RuntimeError, match=r"(?s)in 2 processes ended with status 1.*expected one of full, lora"):
+        launch(["parallel_run", str(tmp_path), "lorra", "3"], processes=2, output=tmp_path, say=lambda line: None)
 
 
 def test_alone_nothing_is_wrapped():
