@@ -195,26 +195,32 @@ def summary(points):
     found = {
         name: {"alone": _triple(unpacked(given[name]), None, truth)} for name in ("zero-shot", "examples", "words")
     }
-    tests = {arm: [points[name] for seed in SEEDS if (name := f"test-{arm}-{seed}") in points] for arm in ARMS}
-    predicted = {
-        arm: torch.stack([unpacked(test["predicted"]) for test in done]) for arm, done in tests.items() if done
-    }
-    for arm, ours in predicted.items():
+    tests = {arm: {seed: points[name] for seed in SEEDS if (name := f"test-{arm}-{seed}") in points} for arm in ARMS}
+    for arm, done in ((arm, done) for arm, done in tests.items() if done):
+        ours = torch.stack([unpacked(test["predicted"]) for test in done.values()])
         scores = [graded.correlation(ratings, truth) for ratings in ours]
         found[arm] = {"seeds": scores, "median": statistics.median(scores), "best": max(scores)}
-        found[arm] |= {name: statistics.median(test[name] for test in tests[arm]) for name in FIGURES}
+        found[arm] |= {name: statistics.median(test[name] for test in done.values()) for name in FIGURES}
         found[arm] |= {"alone": _triple(ours, None, truth), "over zero-shot": _triple(ours, zero_shot, truth)}
-        if len(predicted.get("full", ())) == len(ours):
-            found[arm]["over full"] = _triple(ours, predicted["full"], truth)
+        found[arm] |= {"over examples": _triple(ours, unpacked(given["examples"]), truth)}
+        if gap := _paired(done, tests["full"], truth):
+            found[arm]["over full"] = gap
         for domain in SHIFTED:
-            said = torch.stack([unpacked(test[domain]) for test in tests[arm]])
+            said = torch.stack([unpacked(test[domain]) for test in done.values()])
             found[arm][domain] = _triple(said, None, unpacked(given["truth abroad"][domain]))
     for arm, rows in ((arm, rows) for arm in ARMS for rows in FEW):
         if few := points.get(f"few-{arm}-{rows}"):
             found[arm][f"from {rows}"] = _triple(unpacked(few["predicted"]), None, truth[:FEW_TEST])
-    if len(predicted.get("ia3", ())) == len(predicted.get("lora-r1", ())) > 0:
-        found["ia3 over lora-r1"] = _triple(predicted["ia3"], predicted["lora-r1"], truth)
+    if gap := _paired(tests["ia3"], tests["lora-r1"], truth):
+        found["ia3 over lora-r1"] = gap
     return found
+
+
+def _paired(ours, other, truth):
+    """The difference of two arms over the seeds that both have, {seed: test point} each; None without such a seed."""
+    both = [seed for seed in ours if seed in other]
+    pair = [[unpacked(tests[seed]["predicted"]) for seed in both] for tests in (ours, other)]
+    return _triple(*map(torch.stack, pair), truth) if both else None
 
 
 def _triple(ours, other, truth):
