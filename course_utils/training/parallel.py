@@ -139,7 +139,8 @@ def launch(arguments, *, processes, output, threads=None, say=print):
     result.unlink(missing_ok=True)
     threads = threads or max(1, torch.get_num_threads() // processes)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    # a notebook may have found the package by a path of its own
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     run = subprocess.Popen(
         [*command, *arguments], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
