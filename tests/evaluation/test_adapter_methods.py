@@ -99,6 +99,18 @@ def test_the_summary_takes_what_there_is():
     assert found["ia3"]["from 32"][0] == pytest.approx(1) and "ia3 over lora-r1" not in found
 
 
+def test_arms_are_paired_over_all_the_seeds_that_both_have():
+    truth = torch.arange(-10, 10) / 5
+    good, poor = (methods.packed(truth + noise * torch.tensor([1.0, -1.0]).repeat(10)) for noise in (0.0, 1.0))
+    baselines = dict.fromkeys(("truth", "zero-shot", "examples", "words"), methods.packed(truth))
+    points = {"baselines": baselines | {"truth abroad": abroad(good)}}
+    for name, said in {"lora-0": good, "lora-1": poor, "lora-2": good, "full-0": poor, "full-1": poor}.items():
+        points[f"test-{name}"] = {"predicted": said, **abroad(good), **dict.fromkeys(methods.FIGURES, 1)}
+    found = methods.summary(points)
+    one_seed = methods._triple(methods.unpacked(good), methods.unpacked(poor), truth)[0]
+    assert found["lora"]["over full"][0] == pytest.approx(one_seed / 2), "seed 0 gains, seed 1 does not, 2 has no pair"
+
+
 def test_every_method_gets_the_same_trials_and_seeds():
     for arm in methods.ARMS:
         mine = [point for point in methods.POINTS if point.startswith((f"rate-{arm}-", f"test-{arm}-"))]
