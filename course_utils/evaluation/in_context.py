@@ -59,15 +59,6 @@ class Judge:
         logprobs = prefix.label_logprobs(self.model, prefix.read_prefix(self.model, tokens), questions, self.words)
         return classification.log_odds(logprobs)
 
-    def words_written(self, examples, texts):
-        """What the model would write as the next token, its whole vocabulary allowed: a list of N texts."""
-        tokens = prompts.prompt_tokens(self.tokenizer, self.template, examples)
-        questions = prompts.question_tokens(self.tokenizer, self.template, texts)
-        hidden = prefix.final_hidden(self.model, prefix.read_prefix(self.model, tokens), questions)
-        with torch.inference_mode():
-            logits = self.model.get_output_embeddings()(hidden.to(self.model.device))
-        return [self.tokenizer.decode([token]) for token in logits.argmax(-1).tolist()]
-
 
 @dataclass(frozen=True)
 class Curve:

@@ -32,7 +32,7 @@ def last_of_rows(hidden, mask):
         mask: (B, T) bool, True at real tokens.
 
     Returns:
-        (B, D). What `logprobs.last_counted` finds in a padded batch.
+        (B, D), as one would find them in a padded batch.
 
     Raises:
         ValueError: a text has no token, or hidden is of another batch.

@@ -107,16 +107,6 @@ def next_token_targets(input_ids, mask):
     return targets
 
 
-def last_counted(values, mask):
-    """The value at the last token that counts of each row, as a contiguous matrix: (B, T, D), (B, T) bool → (B, D)."""
-    if not mask.any(dim=1).all():
-        empty = (~mask.any(dim=1)).nonzero().flatten().tolist()
-        raise ValueError(f"Rows {empty} have no token that counts. Is the mask inverted, or the text empty?")
-    positions = torch.arange(mask.shape[1], device=mask.device)
-    last = torch.where(mask, positions, -1).amax(dim=1)
-    return values[torch.arange(len(values), device=values.device), last]
-
-
 class _MeanCrossEntropy(torch.autograd.Function):
     """−mean log p. Both gradients are ready when the forward pass ends; backward scales them and hands them over."""
 

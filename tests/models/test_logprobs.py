@@ -164,14 +164,6 @@ def test_targets_are_the_next_token_where_it_counts():
     assert logprobs.next_token_targets(input_ids, mask).tolist() == [[-100, -100, 12, 1, -100, -100]]
 
 
-def test_last_counted_ignores_padding_on_either_side():
-    values = torch.arange(8.0).view(2, 4, 1)
-    mask = torch.tensor([[True, True, False, False], [False, True, True, True]])
-    assert logprobs.last_counted(values, mask).tolist() == [[1.0], [7.0]]
-    with pytest.raises(ValueError, match=r"Rows \[1\] have no token"):
-        logprobs.last_counted(values, mask & torch.tensor([[True], [False]]))
-
-
 MISTAKES = {
     "None of the 33 targets counts": lambda h, w, t: (h, w, torch.full_like(t, logprobs.IGNORE), 4),
     "untransposed": lambda h, w, t: (h, w.T, t, 4),

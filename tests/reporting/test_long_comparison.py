@@ -1,0 +1,51 @@
+"""The record of the long comparison, as notebooks 10 to 14 show it."""
+
+import pytest
+
+from course_utils.reporting import long_comparison
+
+
+@pytest.fixture
+def known():
+    def arm(mean, gap, **more):
+        figures = {"trained": 46080, "bytes": 191276, "seconds_a_step": 1.7, "peak_mb": 1971, "divergence": 0.04}
+        found = {"seeds": [mean], "median": mean, "best": mean, "alone": [mean, mean - 0.02, mean + 0.01]}
+        return figures | found | {"over zero-shot": gap, "news": [mean - 0.2, mean - 0.3, mean - 0.1]} | more
+
+    summary = {
+        "zero-shot": {"alone": [0.42, 0.39, 0.45]},
+        "lora": arm(0.85, [0.43, 0.40, 0.47], **{"over full": [-0.02, -0.03, -0.01], "from 32": [0.6, 0.5, 0.7]}),
+        "prompt": arm(0.83, [0.01, -0.02, 0.04]),
+    }
+    setting = {"test": 2000, "steps": 36, "validation": 200, "shifted": {"news": 200}, "few": [32]}
+    points = {"baselines": {"person": 0.88}, "rate-lora-middle": {"correlation": 0.83}}
+    points["rate-prompt-middle"] = {"correlation": 0.77}
+    return {"summary": summary, "setting": setting, "points": points}
+
+
+def test_verdicts_follow_the_paired_interval_and_name_what_is_there(known, capsys):
+    long_comparison.show_verdicts(known, "lora", 0.84, items=200)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("lora is above zero-shot: +0.430 [+0.400, +0.470]")
+    assert lines[1].startswith("lora is below full: -0.020")
+    assert lines[2].endswith("True") and len(lines) == 3
+    long_comparison.show_verdicts(known, "prompt", 0.1, items=200)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("prompt is not told apart from zero-shot") and lines[1].endswith("False")
+
+
+def test_bars_say_how_many_seeds_stand_behind_each(known, capsys):
+    long_comparison.show_bars(known, "lora")
+    assert "2,000 reviews, 36 steps; seeds: {'lora': 1, 'prompt': 1}" in capsys.readouterr().out
+
+
+def test_tables_leave_a_dash_where_nothing_was_measured(known, capsys):
+    long_comparison.show_shift(known)
+    out = capsys.readouterr().out
+    prompt = next(line for line in out.splitlines() if line.startswith("prompt"))
+    assert prompt.split() == ["prompt", "0.830", "0.630", "–"]
+    assert "first in each column: {'alone': 'lora', 'news': 'lora', 'from 32': 'lora'}" in out
+    assert "'news': 0.1" in out
+    long_comparison.show_costs(known)
+    out = capsys.readouterr().out
+    assert "46,080" in out and "zero-shot" not in out
