@@ -33,6 +33,12 @@ def source_file():
     return GGUFFile(assets.path("base-model") / "gemma-3-270m.gguf")
 
 
+def web_pages():
+    """Texts of the web documents, in the file's order."""
+    with (assets.path("instructions") / "c4_demo.jsonl").open(encoding="utf-8") as lines:
+        return [json.loads(line)["text"] for line in lines]
+
+
 def web_text(tokenizer, *, documents, length, skip=0):
     """(documents, length) int64: the first tokens of web documents in the file's order, <bos> first, no pads.
 
@@ -44,10 +50,8 @@ def web_text(tokenizer, *, documents, length, skip=0):
     Raises:
         ValueError: too few documents are long enough, or the tokenizer puts no <bos> first.
     """
-    with (assets.path("instructions") / "c4_demo.jsonl").open(encoding="utf-8") as lines:
-        texts = [json.loads(line)["text"] for line in lines]
     rows = []
-    for text in texts:
+    for text in web_pages():
         ids = tokenizer(text, truncation=True, max_length=length).input_ids
         if len(ids) == length:
             rows.append(ids)

@@ -8,6 +8,7 @@ and one float16 scale, 4.125 bits; GPTQ is calibrated on 48 documents that are r
     groups   the same layers in whole numbers that spend their bits on smaller groups, float16 scales and zero points
     model    the head too, which is also the embedding
     gptq     the blocks, rounded to nearest and by GPTQ
+    scratch  the blocks of a small model that our own loop trains on bytes, so that no format has rounded it before
     sources  the layers that once had one format in the model's file, and no others; a quarter of the documents
     engines, llama.cpp  bytes, loss and speed of every library; GGUF files of the same weights in one engine
 """
@@ -22,8 +23,10 @@ import torch
 from course_utils.evaluation import comparison, engines, quantized
 from course_utils.models.base import load_base
 from course_utils.quantization import backends, gguf_writer, gptq, integer, nf4
+from course_utils.training import sft, small_model, stages
 
-POINTS = ("blocks", "groups", "model", "gptq", "sources", "engines", "llama.cpp")
+POINTS = ("blocks", "groups", "model", "gptq", "scratch", "sources", "engines", "llama.cpp")
+SCRATCH_PAGES = 60  # of the web documents, kept from the small model's training to judge it by
 SETTING = {
     "documents": 80, "length": 256, "some_documents": 20, "calibration": 48, "block": 64, "group": 128, "decoded": 48,
     "read": 512,
@@ -55,6 +58,8 @@ def measure(point, run, folder):
     """One point: {"formats": {name: {"bits", "losses": a mean for each document}}}; of "sources" {"sources": {format:
     the same}}; of the engines {"engines": {name: line of the table}}.
     """
+    if point == "scratch":
+        return {"formats": _scratch(run)}
     model, tokenizer = load_base()
     rows = quantized.web_text(tokenizer, documents=SETTING["documents"], length=SETTING["length"])
     some = rows[: SETTING["some_documents"]]
@@ -87,6 +92,16 @@ def _read(model, formats, rows, exact, **choice):
     return {name: {"bits": bits, "losses": losses.mean(1).tolist()} for name, (bits, losses) in found.items()}
 
 
+def _scratch(run):
+    pages = quantized.web_pages()
+    job = small_model.job(pages[:-SCRATCH_PAGES])
+    how = sft.precision(job.recipe, run)
+    stage = stages.run_stage("small-model", job.build, job.rows, job.collate, job.recipe, run=how, progress=False)
+    rows = torch.tensor([row for page in pages[-SCRATCH_PAGES:] for row in small_model.encode([page])[:1]])
+    model = stage.module.model
+    return _read(model, tables(SETTING["block"]), rows, quantized.token_losses(model, rows))
+
+
 def _files(model, rows, run):
     source, lines = quantized.source_file(), {}
     speeds = {"threads": run.threads, "decoded": SETTING["decoded"], "read": SETTING["read"]}
@@ -107,7 +122,7 @@ def summary(points):
     lines = {point: _added(values["formats"]) for point, values in points.items() if "formats" in values}
     if "sources" in points:
         lines["sources"] = {form: _added(values) for form, values in points["sources"]["sources"].items()}
-    for point in {"blocks", "groups", "model"} & set(lines):
+    for point in {"blocks", "groups", "model", "scratch"} & set(lines):
         losses = {name: torch.tensor(values["losses"]) for name, values in points[point]["formats"].items()}
         if point == "groups" and "blocks" in points:
             losses["nf4"] = torch.tensor(points["blocks"]["formats"]["nf4"]["losses"])

@@ -1,9 +1,14 @@
 """The long experiment of notebook 15, on a small model: what each point holds, and what the summary says of it."""
 
+import dataclasses
+from types import SimpleNamespace
+
 import pytest
 import torch
 
+from course_utils import runtime
 from course_utils.evaluation import rounding
+from course_utils.training import small_model
 
 
 @pytest.fixture
@@ -45,6 +50,26 @@ def test_sources_and_engines_have_a_line_each(small, tmp_path, monkeypatch):
     kept = {"fp32": rounding.backends.BACKENDS["fp32"]}
     monkeypatch.setattr(rounding.backends, "BACKENDS", kept)
     assert rounding.measure("engines", None, tmp_path)["engines"]["fp32"]["decode_1"] > 0
+
+
+def test_the_small_model_is_judged_on_pages_that_it_did_not_learn_from(tmp_path, monkeypatch):
+    pages = [letter * 600 for letter in "abcd"] + ["short"]
+    monkeypatch.setattr(rounding.quantized, "web_pages", lambda: pages)
+    monkeypatch.setattr(rounding, "SCRATCH_PAGES", 3)
+    learned = []
+
+    def job(texts):
+        learned.extend(texts)
+        recipe = dataclasses.replace(small_model.RECIPE, steps=2, batch_size=2, micro_batch=2, warmup_steps=1)
+        return small_model.job(texts, recipe)
+
+    monkeypatch.setattr(rounding, "small_model", SimpleNamespace(job=job, encode=small_model.encode))
+    found = rounding.measure("scratch", runtime.start(quiet=True), tmp_path)["formats"]
+    assert learned == pages[:2]
+    assert {name: values["bits"] for name, values in found.items()} == {"none": 16, "nf4": 4.5, "fp4": 4.5, "int4": 4.5}
+    assert all(len(values["losses"]) == 2 for values in found.values()), "one row of each page that is long enough"
+    summary = rounding.summary({"scratch": {"formats": found}})
+    assert {"nf4 − fp4", "nf4 − int4"} <= set(summary["scratch"])
 
 
 def test_the_summary_pairs_by_document():
