@@ -51,6 +51,8 @@ def attach(model, method, **sizes):
     adapted = switching.wrap(model, config)
     if start is not None:
         adapted.prompt_encoder["default"].embedding.weight.data = start.float()
+    if method == "p-tuning":
+        p_tuning.stretch(model, adapted.prompt_encoder["default"].mlp_head[-1], adapted.get_prompt(1)[0])
     return adapted
 
 

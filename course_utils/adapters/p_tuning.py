@@ -5,7 +5,7 @@
 
 The network only shapes the way to p. After training p is a constant: `drop_encoder` keeps it and deletes the network.
 Deviation from the paper, as in peft: every virtual token stands before the input, none inside a template. `anchors`
-puts fixed words of a template among them.
+puts fixed words of a template among them. Deviation from both: p starts as long as words are, see `stretch`.
 """
 
 import torch
@@ -74,10 +74,30 @@ def inject(model, *, tokens=20, hidden=None, kind="mlp", layers=2, anchors=None)
     encoder = PromptEncoder(
         learned, model.config.get_text_config().hidden_size, hidden=hidden, kind=kind, layers=layers
     )
+    stretch(model, encoder.mlp_head[-1], encoder())
     if anchors:
         ids = torch.tensor([word for word in anchors if word is not None], device=model.device)
         encoder = Anchored(encoder, model.get_input_embeddings()(ids), places)
     return prompt_tuning.attach(model, encoder)
+
+
+@torch.no_grad()
+def stretch(model, last, vectors):
+    """Scale an encoder's last layer so that its vectors start as long as words.
+
+    As PyTorch starts a network, they are a tenth of that in Gemma 3 270M. The first block divides by a vector's length,
+    so every early step turned such short ones around, and with two of three seeds training fell apart in 36 steps.
+
+    Args:
+        model: whose words are the measure.
+        last: the encoder's last linear layer.
+        vectors: (k, D), what the encoder puts out.
+    """
+    table = model.get_input_embeddings()
+    words = table(torch.arange(0, table.num_embeddings, 97, device=table.weight.device))
+    factor = (words.float().norm(dim=-1).median() / vectors.float().norm(dim=-1).median()).to(last.weight)
+    last.weight *= factor
+    last.bias *= factor
 
 
 @torch.no_grad()

@@ -26,7 +26,7 @@ def encode(texts):
 
 
 def build():
-    """The model with random weights, in fp32."""
+    """The loss module around the model with random weights, in fp32."""
     from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
     config = Gemma3TextConfig(
@@ -34,7 +34,9 @@ def build():
         num_key_value_heads=1, head_dim=64, query_pre_attn_scalar=64, sliding_window=LENGTH, pad_token_id=PAD,
         bos_token_id=BOS, eos_token_id=PAD, attn_implementation="sdpa",
     )  # fmt: skip
-    return Gemma3ForCausalLM(config)
+    model = Gemma3ForCausalLM(config)
+    use_row_attention(model)
+    return NextTokenLoss(model)
 
 
 def job(texts, recipe=RECIPE):
@@ -53,10 +55,4 @@ def job(texts, recipe=RECIPE):
     rows = [{"input_ids": row, "completion_mask": [True] * LENGTH} for row in encode(texts)]
     if not rows:
         raise ValueError(f"{len(texts)} texts, and none has {LENGTH - 1} bytes. Give longer ones.")
-
-    def module():
-        model = build()
-        use_row_attention(model)
-        return NextTokenLoss(model)
-
-    return Job(recipe, module, rows, TokenCollator(PAD), None)
+    return Job(recipe, build, rows, TokenCollator(PAD), None)

@@ -1,7 +1,8 @@
 import pytest
+import small_gemma
 import torch
 
-from course_utils.adapters import p_tuning, prompt_tuning, weights
+from course_utils.adapters import library, p_tuning, prompt_tuning, weights
 
 
 @pytest.mark.parametrize("kind", ["mlp", "lstm"])
@@ -44,3 +45,13 @@ def test_every_weight_of_the_encoder_learns(ours, logits):
 def test_another_kind_is_refused(base):
     with pytest.raises(ValueError, match=r"no encoder 'gru'. Choose 'mlp' or 'lstm'"):
         p_tuning.inject(base, kind="gru")
+
+
+@pytest.mark.parametrize("kind", ["mlp", "lstm"])
+@pytest.mark.parametrize("attach", [p_tuning.inject, lambda model, **sizes: library.attach(model, "p-tuning", **sizes)])
+def test_vectors_start_as_long_as_words(attach, kind):
+    model = attach(small_gemma.build(), tokens=6, hidden=16, kind=kind)
+    vectors = model.virtual_tokens() if hasattr(model, "virtual_tokens") else model.get_prompt(1)[0]
+    words = model.get_input_embeddings()(torch.arange(211)).norm(dim=-1)
+    assert words.min() < vectors.norm(dim=-1).median() < words.max()
+    assert vectors.norm(dim=-1).max() < 2 * words.max(), "all are stretched by one factor"
