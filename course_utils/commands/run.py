@@ -1,8 +1,8 @@
 """`python -m course_utils run <experiment>`: an experiment too long for a notebook, resumable, its result committed.
 
 sft: how many demonstrations equal a good prompt, and LoRA against full tuning; about 25 minutes on two cores.
-rlhf: PPO on three seeds and on a longer leash, DPO, SFT on the better texts, broken runs; about 55 minutes.
-comparison: five adapter methods and full tuning at equal steps and trials; about an hour.
+rlhf: PPO on three seeds and longer leashes, DPO, SFT on the better texts, RLOO by TRL, broken runs; about two hours.
+comparison: five adapter methods and full tuning at equal steps and trials; about three hours.
 quantization: what each format costs, and how fast each engine is; about 15 minutes on two cores.
 qlora: LoRA against QLoRA, three seeds and 2,000 reviews; about 40 minutes.
 
@@ -62,6 +62,7 @@ def main(argv=None):
 
 def measure(experiment, point, run, folder):
     """One point, in this process; 0, or 1 with one message."""
+    from course_utils.training import stages
     from course_utils.training.checkpoint import CheckpointError
     from course_utils.training.loop import TrainingStopped
 
@@ -71,7 +72,7 @@ def measure(experiment, point, run, folder):
         print(error, file=sys.stderr)
         return 1
     machine = f"{platform.machine()}, {run.threads} threads, {run.device}, {run.dtype}".replace("torch.", "")
-    known = {"date": datetime.date.today().isoformat(), "machine": machine}
+    known = {"date": datetime.date.today().isoformat(), "machine": machine, "code": stages.code_fingerprint()}
     records.write(folder / f"{point}.json", [result | known])
     return 0
 

@@ -107,6 +107,8 @@ def measure(point, run, folder):
 def train(arm, run, folder, *, rows=None, **changes):
     """(trained module, tokenizer, what is known of its training); of the first `rows` reviews, or each read once."""
     method, sizes = ARMS[arm]
+    if rows:  # batches are made of a pool of them; one that goes over a few reviews twice would hold both copies
+        changes["pool"] = max(1, min(4, rows // BATCH))
     recipe = training.recipe_of(method, run.tier, batch_size=BATCH, **changes)
     learned = list(reviews.load("movies", "train").select(range(rows or recipe.steps * recipe.batch_size)))
     job = training.job(learned, recipe, sizes=sizes)
@@ -210,7 +212,7 @@ def summary(points):
             found[arm][domain] = _triple(said, None, unpacked(given["truth abroad"][domain]))
     for arm, rows in ((arm, rows) for arm in ARMS for rows in FEW):
         if few := points.get(f"few-{arm}-{rows}"):
-            found[arm][f"from {rows}"] = _triple(unpacked(few["predicted"]), None, truth[:FEW_TEST])
+            found.setdefault(arm, {})[f"from {rows}"] = _triple(unpacked(few["predicted"]), None, truth[:FEW_TEST])
     if gap := _paired(tests["ia3"], tests["lora-r1"], truth):
         found["ia3 over lora-r1"] = gap
     return found

@@ -90,16 +90,21 @@ def held_out_loss(tokenizer, recipe):
     collate = instructions.TokenCollator(tokenizer.pad_token_id)
     batches = [collate(encoded[start : start + 8]) for start in range(0, len(encoded), 8)]
 
+    @torch.no_grad()
     def watch(module):
+        device = next(module.parameters()).device
         counts = [int(batch["completion_mask"][:, 1:].sum()) for batch in batches]
-        losses = [float(module(batch)) * count for batch, count in zip(batches, counts, strict=True)]
+        there = ({name: value.to(device) for name, value in batch.items()} for batch in batches)
+        losses = [float(module(batch)) * count for batch, count in zip(there, counts, strict=True)]
         return {"loss": sum(losses) / sum(counts)}
 
     return watch
 
 
 def peak_mb():
-    """The most memory this process has held so far, in MiB."""
+    """The most memory this process has held so far, in MiB: of the GPU if torch used one, else of the machine."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated() / 2**20
     if sys.platform == "win32":
         import psutil
 

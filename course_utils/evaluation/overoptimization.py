@@ -12,7 +12,7 @@ held-out openings. Written down before the run:
     clinic       four short runs that are broken, each in its own way, for their curves alone
 
 Over-optimisation is the gold score at half of a beta run minus that at its end, paired over openings; both steps are
-fixed here, not looked for. After Gao, Schulman and Hilton (2023). Rates of dpo and positives were not tuned.
+fixed here, not looked for. After Gao, Schulman and Hilton (2023). Rates of dpo, positives and rloo were not tuned.
 """
 
 import time

@@ -8,6 +8,8 @@ from course_utils.evaluation import comparison
 from course_utils.reporting import claims, plots, tables
 
 TITLES = {"zero-shot": "zero-shot, calibrated", "examples": "16 examples", "words": "ridge on words"}
+TITLES |= {"lora": "LoRA r8", "lora-r1": "LoRA r1", "ia3": "IA3", "prefix": "prefix tuning", "prompt": "prompt tuning"}
+TITLES |= {"p-tuning": "P-tuning", "full": "full tuning", "alone": "movies"}
 WORDS = {"holds": "above", "fails": "below", "undecided": "not told apart from"}
 
 
@@ -20,13 +22,15 @@ def show_bars(known, arm):
     """
     summary, setting = known["summary"], known["setting"]
     estimates = {
-        TITLES.get(name, name): comparison.Estimate(*found["alone"], len(found.get("seeds", "1")), setting["test"])
+        TITLES[name]: comparison.Estimate(*found["alone"], len(found.get("seeds", "1")), setting["test"])
         for name, found in summary.items()
         if "alone" in found
     }
     person = known["points"]["baselines"]["person"]
-    plots.bars(estimates, ours=[arm], human=person, title="The long comparison", xlabel="correlation, 95 % interval")
-    seeds = {name: len(found["seeds"]) for name, found in summary.items() if "seeds" in found}
+    plots.bars(
+        estimates, ours=[TITLES[arm]], human=person, title="The long comparison", xlabel="correlation, 95 % interval"
+    )
+    seeds = {TITLES[name]: len(found["seeds"]) for name, found in summary.items() if "seeds" in found}
     print(f"{setting['test']:,} reviews, {setting['steps']} steps; seeds:", seeds)
 
 
@@ -43,7 +47,7 @@ def show_verdicts(known, arm, live, *, items):
         if f"over {rival}" in found:
             mean, *interval = found[f"over {rival}"]
             verdict = WORDS[claims.verdict(mean, interval, "at_least", 0)]
-            print(f"{arm} is {verdict} {rival}: {mean:+.3f} [{interval[0]:+.3f}, {interval[1]:+.3f}]")
+            print(f"{TITLES[arm]} is {verdict} {TITLES[rival]}: {mean:+.3f} [{interval[0]:+.3f}, {interval[1]:+.3f}]")
     trial = known["points"][f"rate-{arm}-middle"]["correlation"]
     within = comparison.within_prediction(live, trial, items=items, recorded_items=setting["validation"])
     print(f"a trial with your recipe reached {trial:.2f}; your run lies where it predicts:", within)
@@ -54,7 +58,7 @@ def show_costs(known):
     tables.show(
         [
             {
-                "method": arm,
+                "method": TITLES[arm],
                 "trained": f"{found['trained']:,.0f}",
                 "on disk": f"{found['bytes'] / 1e6:.2f} MB",
                 "step": f"{found['seconds_a_step']:.1f} s",
@@ -69,16 +73,18 @@ def show_costs(known):
 
 
 def show_shift(known):
-    """A table of correlations: movies ("alone"), other domains, few reviews; then the widest half of an interval."""
+    """A table of correlations: movies, other domains, few reviews; then the widest half of an interval."""
     setting, arms = known["setting"], _trained(known)
     columns = ["alone", *setting["shifted"], *(f"from {count}" for count in reversed(setting["few"]))]
-    found = {name: {arm: of[name] for arm, of in arms.items() if name in of} for name in columns}
-    rows = [{"method": arm} | {name: column.get(arm, [None])[0] for name, column in found.items()} for arm in arms]
+    found = {TITLES.get(name, name): {arm: of[name] for arm, of in arms.items() if name in of} for name in columns}
+    rows = [
+        {"method": TITLES[arm]} | {name: column.get(arm, [None])[0] for name, column in found.items()} for arm in arms
+    ]
     tables.show(rows)
     widest, first = {}, {}
     for name, column in ((name, column) for name, column in found.items() if column):
         widest[name] = round(max(high - low for _, low, high in column.values()) / 2, 2)
-        first[name] = max(column, key=lambda arm, column=column: column[arm][0])
+        first[name] = TITLES[max(column, key=lambda arm, column=column: column[arm][0])]
     print("widest half of an interval:", widest)
     print("first in each column:", first)
 

@@ -18,6 +18,7 @@ from course_utils.training.checkpoint import fingerprint
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes)
 BY_NAME = (type, types.ModuleType, torch.nn.Module, PreTrainedTokenizerBase)
+SHARED = (tuple, frozenset, types.CodeType)  # equal ones may be one object or two, as the interpreter likes
 HOLDS = {
     functools.partial: ("func", "args", "keywords"),
     types.MethodType: ("__func__", "__self__"),
@@ -31,13 +32,16 @@ def of(function):
 
 
 def _made_of(value, seen):
-    """The parts of a value as `fingerprint` takes them; `seen` holds what was met, so that each comes once."""
+    """The parts of a value as `fingerprint` takes them; what `seen` holds already, as its number."""
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, PLAIN):
         yield f"{type(value).__name__} {value!r}"
-    elif id(value) not in seen:
-        seen[id(value)] = value
+    elif id(value) in seen:
+        yield f"met as number {list(seen).index(id(value))}"
+    else:
+        if not isinstance(value, SHARED):
+            seen[id(value)] = value
         yield getattr(value, "__qualname__", type(value).__qualname__)
         for part in _parts(value):
             yield from _made_of(part, seen)
@@ -63,8 +67,16 @@ def _parts(value):
         return sorted(map(repr, value))
     if isinstance(value, np.ndarray):
         return [str(value.dtype), value.shape, value.tobytes()]
-    methods = {name: part for name, part in vars(type(value)).items() if isinstance(part, types.FunctionType)}
-    return [getattr(value, "__dict__", re.sub(r" at 0x\w+", "", repr(value))), methods]
+    return [getattr(value, "__dict__", re.sub(r" at 0x\w+", "", repr(value))), _methods(type(value))]
+
+
+def _methods(kind):
+    """{name: function} of a class, what it inherits included; those of a static or class method and a property too."""
+    methods = {}
+    for base in reversed(kind.__mro__):
+        for name, part in vars(base).items():
+            methods[name] = getattr(part, "__func__", getattr(part, "fget", part))
+    return {name: part for name, part in methods.items() if isinstance(part, types.FunctionType)}
 
 
 def _globals(code):

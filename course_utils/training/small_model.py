@@ -4,6 +4,7 @@ A Gemma 3 of four layers and 3.1 million weights. It reads bytes, so its vocabul
 weights sit in the blocks, and it learns something within minutes. The loss is that of pre-training, every byte counts.
 """
 
+from course_utils import runtime
 from course_utils.data.instructions import TokenCollator
 from course_utils.models.packing import use_row_attention
 from course_utils.training.next_token import NextTokenLoss
@@ -34,7 +35,7 @@ def build():
         num_key_value_heads=1, head_dim=64, query_pre_attn_scalar=64, sliding_window=LENGTH, pad_token_id=PAD,
         bos_token_id=BOS, eos_token_id=PAD, attn_implementation="sdpa",
     )  # fmt: skip
-    model = Gemma3ForCausalLM(config)
+    model = Gemma3ForCausalLM(config).to(runtime.current().device)
     use_row_attention(model)
     return NextTokenLoss(model)
 

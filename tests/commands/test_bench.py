@@ -107,11 +107,9 @@ def test_tokens_that_a_loader_reads_ahead_do_not_count():
 
 def test_who_writes_less_is_no_peer():
     suite = suite_of("ppo")
-    suite.check_lengths({"ours": [{"answer_tokens": 23.5}], "TRL": [{"answer_tokens": 24.0}]})
+    suite.check_length("ours", 23.5)
     with pytest.raises(RuntimeError, match=r"TRL wrote 20\.0 tokens an answer, expected 23 to 24"):
-        suite.check_lengths(
-            {"ours": [{"answer_tokens": 23.5}], "TRL": [{"answer_tokens": 24.0}, {"answer_tokens": 20.0}]}
-        )
+        suite.check_length("TRL", 20.0)
 
 
 def test_the_suites_give_the_names_that_the_design_fixes():

@@ -3,12 +3,14 @@
 import json
 
 import datasets
+import numpy as np
 import pytest
 import torch
 
 from course_utils import runtime
 from course_utils.data import instructions, reviews
 from course_utils.evaluation import adapter_methods as methods
+from course_utils.training import batching
 
 ROWS = [
     {"id": str(n), "text": f"the film is {word} {word}", "ratings": [r, r, r + 1], "mean": r + 1 / 3}
@@ -80,11 +82,24 @@ def test_the_summary_is_paired_and_names_every_arm():
     assert found["ia3"]["seconds_a_step"] == 2 and set(methods.ARMS) < set(found)
 
 
-def test_few_reviews_are_seen_again(tmp_path):
+def test_few_reviews_are_seen_again(tmp_path, monkeypatch):
     for trial in methods.TRIALS:
         keep(tmp_path, f"rate-ia3-{trial}", {"correlation": 0.5, "learning_rate": 1e-2})
-    found = methods.measure("few-ia3-3", runtime.start(quiet=True), tmp_path / "point")
-    assert len(methods.unpacked(found["predicted"])) == len(ROWS) and found["trained"] > 0
+    given, train = [], methods.loop.train
+    monkeypatch.setattr(
+        methods.loop, "train", lambda module, rows, collate, recipe, *more, **named: given.append((rows, recipe))
+        or train(module, rows, collate, recipe, *more, **named)
+    )  # fmt: skip
+    found = methods.measure("few-ia3-8", runtime.start(quiet=True), tmp_path / "point")
+    assert len(methods.unpacked(found["predicted"])) == len(ROWS)
+    (rows, recipe), seen = given[0], set()
+    assert len(rows) == 8 and recipe.steps * recipe.batch_size == 12, "four of the eight are seen again"
+    lengths = np.array([len(row["input_ids"]) for row in rows])
+    for step in (1, 2):
+        batch = batching.rows_of_step(step, lengths, recipe)
+        assert len(set(batch)) == len(batch), "no batch holds one review twice"
+        seen |= set(batch)
+    assert seen == set(range(8))
 
 
 def test_the_summary_takes_what_there_is():
@@ -94,6 +109,7 @@ def test_the_summary_takes_what_there_is():
     assert set(methods.summary(points)) == {"zero-shot", "examples", "words"}
     points["baselines"] |= {"truth abroad": abroad(line)}
     one = {"predicted": line, **abroad(line), **dict.fromkeys(methods.FIGURES, 1)}
+    assert methods.summary(points | {"few-ia3-32": one})["ia3"].keys() == {"from 32"}
     found = methods.summary(points | {"test-ia3-0": one, "few-ia3-32": one})
     assert found["ia3"]["seeds"] == [pytest.approx(1)] and "over full" not in found["ia3"]
     assert found["ia3"]["from 32"][0] == pytest.approx(1) and "ia3 over lora-r1" not in found

@@ -26,25 +26,25 @@ def known():
 def test_verdicts_follow_the_paired_interval_and_name_what_is_there(known, capsys):
     long_comparison.show_verdicts(known, "lora", 0.84, items=200)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("lora is above zero-shot: +0.430 [+0.400, +0.470]")
-    assert lines[1].startswith("lora is below full: -0.020")
+    assert lines[0].startswith("LoRA r8 is above zero-shot, calibrated: +0.430 [+0.400, +0.470]")
+    assert lines[1].startswith("LoRA r8 is below full tuning: -0.020")
     assert lines[2].endswith("True") and len(lines) == 3
     long_comparison.show_verdicts(known, "prompt", 0.1, items=200)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("prompt is not told apart from zero-shot") and lines[1].endswith("False")
+    assert lines[0].startswith("prompt tuning is not told apart from zero-shot") and lines[1].endswith("False")
 
 
 def test_bars_say_how_many_seeds_stand_behind_each(known, capsys):
     long_comparison.show_bars(known, "lora")
-    assert "2,000 reviews, 36 steps; seeds: {'lora': 1, 'prompt': 1}" in capsys.readouterr().out
+    assert "2,000 reviews, 36 steps; seeds: {'LoRA r8': 1, 'prompt tuning': 1}" in capsys.readouterr().out
 
 
 def test_tables_leave_a_dash_where_nothing_was_measured(known, capsys):
     long_comparison.show_shift(known)
     out = capsys.readouterr().out
-    prompt = next(line for line in out.splitlines() if line.startswith("prompt"))
-    assert prompt.split() == ["prompt", "0.830", "0.630", "–"]
-    assert "first in each column: {'alone': 'lora', 'news': 'lora', 'from 32': 'lora'}" in out
+    prompt = next(line for line in out.splitlines() if line.startswith("prompt tuning"))
+    assert prompt.split() == ["prompt", "tuning", "0.830", "0.630", "–"]
+    assert "first in each column: {'movies': 'LoRA r8', 'news': 'LoRA r8', 'from 32': 'LoRA r8'}" in out
     assert "'news': 0.1" in out
     long_comparison.show_costs(known)
     out = capsys.readouterr().out

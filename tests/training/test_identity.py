@@ -92,6 +92,34 @@ def test_attributes_and_methods_count(monkeypatch):
     assert identity.of(Judge(1.0)) != before
 
 
+def test_what_is_inherited_counts_and_so_do_a_static_method_and_a_property(monkeypatch):
+    class Heir(Judge):
+        @staticmethod
+        def shift(text):
+            return 1
+
+        @property
+        def factor(self):
+            return 2
+
+    found = [identity.of(Heir(1.0))]
+    for owner, name, part in (
+        (Judge, "__call__", lambda self, prompts, texts: [0.0] * len(texts)),
+        (Heir, "shift", staticmethod(lambda text: 3)),
+        (Heir, "factor", property(lambda self: 4)),
+    ):
+        monkeypatch.setattr(owner, name, part)
+        found.append(identity.of(Heir(1.0)))
+    assert len(set(found)) == 4
+
+
+def test_the_order_in_which_one_object_comes_again_counts():
+    one, two = [1], [2]
+    orders = ([one, two, one], [one, two, two], [one, one, two])
+    assert len({identity.of(closing_over(order)) for order in orders}) == 3
+    assert identity.of(closing_over(((1,), (1,)))) == identity.of(closing_over((tuple([1]), tuple([1]))))
+
+
 def test_what_says_who_it_is_and_what_a_run_changes_are_not_looked_into():
     model = torch.nn.Linear(2, 2)
     before = identity.of(closing_over(model))
