@@ -41,18 +41,19 @@ def attach(model, method, **sizes):
     if method not in METHODS:
         raise ValueError(f"There is no method {method!r}. Choose from: {', '.join(METHODS)}.")
     sizes, start = dict(sizes), None
-    if method == "prompt":
-        start = prompt_tuning.start(model, sizes.get("tokens", 20), sizes.pop("text_ids", None))
+    text_ids = sizes.pop("text_ids", None) if method in ("prompt", "p-tuning") else None
+    if method == "prompt" or text_ids is not None:
+        start = prompt_tuning.start(model, sizes.get("tokens", 20), text_ids)
     if method == "prefix" and sizes.get("prompt_ids") is not None:
         start = prefix_tuning.flat(prefix_tuning.of_prompt(model, sizes.pop("prompt_ids")))
         sizes["tokens"] = len(start)
     config = _CONFIGS[method](model, **sizes)
     use_row_attention(model)
     adapted = switching.wrap(model, config)
-    if start is not None:
+    if start is not None and method == "p-tuning":
+        p_tuning.start_at(adapted.prompt_encoder["default"], start)
+    elif start is not None:
         adapted.prompt_encoder["default"].embedding.weight.data = start.float()
-    if method == "p-tuning":
-        p_tuning.stretch(model, adapted.prompt_encoder["default"].mlp_head[-1], adapted.get_prompt(1)[0])
     return adapted
 
 

@@ -5,7 +5,7 @@
 
 The network only shapes the way to p. After training p is a constant: `drop_encoder` keeps it and deletes the network.
 Deviation from the paper, as in peft: every virtual token stands before the input, none inside a template. `anchors`
-puts fixed words of a template among them. Deviation from both: p starts as long as words are, see `stretch`.
+puts fixed words of a template among them. Deviation from both: p can start as a text, see `start_at`.
 """
 
 import torch
@@ -54,7 +54,7 @@ class Anchored(torch.nn.Module):
         return torch.stack([next(fixed if anchor else learned) for anchor in self.places])
 
 
-def inject(model, *, tokens=20, hidden=None, kind="mlp", layers=2, anchors=None):
+def inject(model, *, tokens=20, hidden=None, kind="mlp", layers=2, anchors=None, text_ids=None):
     """Freeze a model and put k vectors out of a trained network before every row that it reads, in place.
 
     Args:
@@ -65,6 +65,7 @@ def inject(model, *, tokens=20, hidden=None, kind="mlp", layers=2, anchors=None)
         layers: of the LSTM.
         anchors: a template as a list, with None where a learned vector stands and a token id where a fixed word stands;
             its None count as `tokens`.
+        text_ids: token ids that the vectors start as, repeated or cut to k; None for the network's own random start.
 
     Returns:
         The model; `model.virtual_tokens` is the PromptEncoder.
@@ -74,7 +75,8 @@ def inject(model, *, tokens=20, hidden=None, kind="mlp", layers=2, anchors=None)
     encoder = PromptEncoder(
         learned, model.config.get_text_config().hidden_size, hidden=hidden, kind=kind, layers=layers
     )
-    stretch(model, encoder.mlp_head[-1], encoder())
+    if text_ids is not None:
+        start_at(encoder, prompt_tuning.start(model, learned, text_ids))
     if anchors:
         ids = torch.tensor([word for word in anchors if word is not None], device=model.device)
         encoder = Anchored(encoder, model.get_input_embeddings()(ids), places)
@@ -82,22 +84,24 @@ def inject(model, *, tokens=20, hidden=None, kind="mlp", layers=2, anchors=None)
 
 
 @torch.no_grad()
-def stretch(model, last, vectors):
-    """Scale an encoder's last layer so that its vectors start as long as words.
+def start_at(encoder, vectors):
+    """Let an encoder, ours or peft's, put out these vectors at first: W = (H⁺ P)ᵀ in its last layer, b = 0.
 
-    As PyTorch starts a network, they are a tenth of that in Gemma 3 270M. The first block divides by a vector's length,
-    so every early step turned such short ones around, and with two of three seeds training fell apart in 36 steps.
+    A network's own start is no text, and short: a tenth of a word's length in Gemma 3 270M. From there training fell
+    apart with two seeds of three in 36 steps, and with one from random vectors stretched to a word's length.
 
     Args:
-        model: whose words are the measure.
-        last: the encoder's last linear layer.
-        vectors: (k, D), what the encoder puts out.
+        encoder: its embedding (k, D), `mlp_head` and, where there is one, `lstm_head`.
+        vectors: P (k, D); exact where the last layer reads at least k numbers.
     """
-    table = model.get_input_embeddings()
-    words = table(torch.arange(0, table.num_embeddings, 97, device=table.weight.device))
-    factor = (words.float().norm(dim=-1).median() / vectors.float().norm(dim=-1).median()).to(last.weight)
-    last.weight *= factor
-    last.bias *= factor
+    inner = encoder.embedding.weight
+    if hasattr(encoder, "lstm_head"):
+        inner = encoder.lstm_head(inner[None])[0][0]
+    *before, last = encoder.mlp_head
+    for layer in before:
+        inner = layer(inner)
+    last.weight.copy_((torch.linalg.pinv(inner.float()) @ vectors.float()).T)
+    last.bias.zero_()
 
 
 @torch.no_grad()

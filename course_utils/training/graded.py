@@ -20,7 +20,7 @@ from course_utils.models.packing import packed_hidden, use_row_attention
 from course_utils.training import sft
 from course_utils.training.recipe import TrainingRecipe
 
-# Where prompt and prefix tuning start, cut after twenty tokens: real words about the task, as Li and Liang (2021)
+# Where prompt, P- and prefix tuning start, cut after twenty tokens: real words about the task, as Li and Liang (2021)
 # advise. Lester et al. (2021) compare random numbers, words of the vocabulary and the names of the classes
 START = "How would people rate this review? Answer with a digit from 1, very negative, to 9, very positive."
 NOTEBOOKS = {"lora": "10", "prefix": "11", "prompt": "12", "p-tuning": "13", "ia3": "14"}
@@ -89,7 +89,7 @@ def job(rows, recipe, *, sizes=None):
     Args:
         rows: as `data.reviews.load` returns them.
         recipe: a TrainingRecipe, whose method is "full" or one of `library.METHODS`.
-        sizes: of the adapter, as `library.attach` takes them. Prompt and prefix tuning start from START unless
+        sizes: of the adapter, as `library.attach` takes them. Prompt, P- and prefix tuning start from START unless
             the sizes say otherwise; {"text_ids": None} starts from random words, {"tokens": 20} a random prefix.
 
     Returns:
@@ -111,4 +111,5 @@ def job(rows, recipe, *, sizes=None):
 def starting_sizes(method, tokenizer):
     """The default sizes of a method: soft prompts of 20 tokens, started from START where that is possible."""
     ids = tokenizer(START).input_ids
-    return {"prompt": {"tokens": 20, "text_ids": ids}, "prefix": {"prompt_ids": ids[:20]}}.get(method, {})
+    text = {"tokens": 20, "text_ids": ids}
+    return {"prompt": text, "p-tuning": text, "prefix": {"prompt_ids": ids[:20]}}.get(method, {})
