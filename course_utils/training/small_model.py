@@ -33,7 +33,7 @@ def build():
     config = Gemma3TextConfig(
         vocab_size=VOCABULARY, hidden_size=256, intermediate_size=768, num_hidden_layers=4, num_attention_heads=4,
         num_key_value_heads=1, head_dim=64, query_pre_attn_scalar=64, sliding_window=LENGTH, pad_token_id=PAD,
-        bos_token_id=BOS, eos_token_id=PAD, attn_implementation="sdpa",
+        bos_token_id=BOS, eos_token_id=PAD,
     )  # fmt: skip
     model = Gemma3ForCausalLM(config).to(runtime.current().device)
     use_row_attention(model)
