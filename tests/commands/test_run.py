@@ -6,6 +6,7 @@ import pytest
 
 from course_utils.commands import run
 from course_utils.reporting import records
+from course_utils.training import stages
 
 
 @pytest.fixture
@@ -40,6 +41,7 @@ def test_the_result_says_how_it_was_made(experiment, started, tmp_path, capsys):
     (found,) = json.loads((tmp_path / "new" / "tried.json").read_text())
     assert found["command"] == "python -m course_utils run tried" and found["setting"] == {"rows": 3}
     assert all("threads" in point["machine"] and len(point["date"]) == 10 for point in found["points"].values())
+    assert {point["code"] for point in found["points"].values()} == {stages.code_fingerprint()}
     assert found["summary"] == {"one": 3, "two": 3} and started == ["one", "two"]
 
 

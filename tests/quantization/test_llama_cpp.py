@@ -18,3 +18,11 @@ def test_it_runs_what_we_wrote(tiny_gguf, tmp_path):
     engine = llama_cpp.Engine(path, threads=1)
     assert engine.complete([2, 5, 6], 4)["timings"]["predicted_n"] == 4
     assert all(speed > 0 for speed in engine.speeds(tokens=4, prompt=8, rows=2))
+
+
+def test_the_first_token_is_not_timed_by_its_clock_and_not_counted(monkeypatch):
+    engine = object.__new__(llama_cpp.Engine)
+    timings = {"predicted_n": 5, "predicted_ms": 100.0, "prompt_per_second": 7.0}
+    monkeypatch.setattr(engine, "complete", lambda tokens, count: {"timings": timings}, raising=False)
+    alone, together, reading = engine.speeds(tokens=5, prompt=8, rows=2)
+    assert alone == 40.0 and reading == 7.0 and together > 0
