@@ -208,20 +208,26 @@ def summary(points):
         if gap := _paired(done, tests["full"], truth):
             found[arm]["over full"] = gap
         for domain in SHIFTED:
+            there = unpacked(given["truth abroad"][domain])
             said = torch.stack([unpacked(test[domain]) for test in done.values()])
-            found[arm][domain] = _triple(said, None, unpacked(given["truth abroad"][domain]))
+            found[arm][domain] = _triple(said, None, there)
+            if gap := _paired(done, tests["full"], there, domain):
+                found[arm][f"{domain} over full"] = gap
     for arm, rows in ((arm, rows) for arm in ARMS for rows in FEW):
         if few := points.get(f"few-{arm}-{rows}"):
-            found.setdefault(arm, {})[f"from {rows}"] = _triple(unpacked(few["predicted"]), None, truth[:FEW_TEST])
+            line, some = found.setdefault(arm, {}), truth[:FEW_TEST]
+            line[f"from {rows}"] = _triple(unpacked(few["predicted"]), None, some)
+            if rival := points.get(f"few-prompt-{rows}"):
+                line[f"from {rows} over prompt"] = _paired({0: few}, {0: rival}, some)
     if gap := _paired(tests["ia3"], tests["lora-r1"], truth):
         found["ia3 over lora-r1"] = gap
     return found
 
 
-def _paired(ours, other, truth):
-    """The difference of two arms over the seeds that both have, {seed: test point} each; None without such a seed."""
+def _paired(ours, other, truth, key="predicted"):
+    """The difference of two arms over the seeds that both have, {seed: point} each; None without such a seed."""
     both = [seed for seed in ours if seed in other]
-    pair = [[unpacked(tests[seed]["predicted"]) for seed in both] for tests in (ours, other)]
+    pair = [[unpacked(tests[seed][key]) for seed in both] for tests in (ours, other)]
     return _triple(*map(torch.stack, pair), truth) if both else None
 
 

@@ -79,6 +79,7 @@ def test_the_summary_is_paired_and_names_every_arm():
     assert found["ia3"]["median"] == pytest.approx(1) and found["ia3"]["over full"][0] > 0.05
     assert found["full"]["over full"] == [0, 0, 0] and found["ia3 over lora-r1"] == [0, 0, 0]
     assert found["ia3"]["news"][0] == pytest.approx(1) and found["full"]["news"][0] < 0.95
+    assert found["ia3"]["news over full"][0] == pytest.approx(1 - found["full"]["news"][0], abs=1e-6)
     assert found["ia3"]["seconds_a_step"] == 2 and set(methods.ARMS) < set(found)
 
 
@@ -113,6 +114,10 @@ def test_the_summary_takes_what_there_is():
     found = methods.summary(points | {"test-ia3-0": one, "few-ia3-32": one})
     assert found["ia3"]["seeds"] == [pytest.approx(1)] and "over full" not in found["ia3"]
     assert found["ia3"]["from 32"][0] == pytest.approx(1) and "ia3 over lora-r1" not in found
+    assert "from 32 over prompt" not in found["ia3"]
+    poor = {"predicted": methods.packed(torch.arange(-10, 10) / 5 + torch.tensor([1.0, -1.0]).repeat(10))}
+    few = methods.summary(points | {"few-ia3-32": one, "few-prompt-32": poor})
+    assert few["ia3"]["from 32 over prompt"][0] == pytest.approx(1 - few["prompt"]["from 32"][0], abs=1e-6)
 
 
 def test_arms_are_paired_over_all_the_seeds_that_both_have():
