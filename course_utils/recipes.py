@@ -1,7 +1,8 @@
 """Every size in the course, one row per notebook and tier. A notebook holds no size of its own.
 
-`minutes` and `memory_gb` are for the whole notebook on that tier. `measured` is True where they come from a run on two
-CPU cores (bf16); the GPU rows are estimates until somebody commits a measured one.
+`minutes` and `memory_gb` are for the whole notebook on that tier, memory on a GPU that of the GPU. `measured` is True
+where they come from a run: cpu on two cores (bf16), gpu-80gb on an H200 that several notebooks shared. The others are
+estimates until somebody commits a measured one.
 """
 
 from dataclasses import dataclass
@@ -173,7 +174,7 @@ def _adapter(learning_rate, minutes, memory_gb, measured):
         "cpu": Adapter(minutes, memory_gb, measured, 18, 16, learning_rate, 200, 60, 5, 60),
         "gpu-16gb": Adapter(2, 6, False, 220, 32, learning_rate, 1000, 300, 60, 400),
         "gpu-24gb": Adapter(2, 6, False, 220, 32, learning_rate, 2000, 300, 60, 400),
-        "gpu-80gb": Adapter(2, 8, False, 220, 32, learning_rate, 2000, 300, 60, 400),
+        "gpu-80gb": Adapter(2, 4, False, 220, 32, learning_rate, 2000, 300, 60, 400),
     }
 
 
@@ -214,23 +215,24 @@ _ROWS = {
         "cpu": Start(0.8, 2, True, 40, 100, 512),
         "gpu-16gb": Start(1, 3, False, 40, 400, 4096),
         "gpu-24gb": Start(1, 3, False, 40, 400, 4096),
-        "gpu-80gb": Start(1, 3, False, 40, 400, 4096),
+        "gpu-80gb": Start(1.2, 1.1, True, 40, 400, 4096),
     },
     "05": {
         "cpu": InContext(3.9, 1.6, True, _SHOTS, 200, 6, 200, 48, 3, _FLIPPED, _WRITTEN, 16),
-        "gpu-16gb": InContext(3, 4, False, _SHOTS, 400, 8, 400, 200, 6, _FLIPPED, _WRITTEN, 32),
-        "gpu-24gb": InContext(3, 4, False, _SHOTS, 800, 12, 400, 400, 8, _FLIPPED, _WRITTEN, 32),
-        "gpu-80gb": InContext(3, 6, False, _SHOTS, 1500, 16, 400, 800, 12, _FLIPPED, _WRITTEN, 32),
+        "gpu-16gb": InContext(5, 4, False, _SHOTS, 400, 8, 400, 200, 6, _FLIPPED, _WRITTEN, 32),
+        "gpu-24gb": InContext(5, 4, False, _SHOTS, 800, 12, 400, 400, 8, _FLIPPED, _WRITTEN, 32),
+        "gpu-80gb": InContext(5, 4, False, _SHOTS, 1500, 16, 400, 800, 12, _FLIPPED, _WRITTEN, 32),
     },
     "07": {
         "cpu": FineTuning(3.0, 4.6, True, 56, 8, 1e-3, 64, True, 32, 100, 128, 24, 12),
-        "gpu-16gb": FineTuning(4, 6, False, 200, 16, 5e-4, 128, False, 128, 100, 128, 128, 16),
-        "gpu-24gb": FineTuning(3, 8, False, 200, 16, 5e-4, 128, False, 128, 100, 128, 128, 16),
-        "gpu-80gb": FineTuning(3, 8, False, 200, 16, 5e-4, 128, False, 128, 100, 128, 128, 16),
+        # the sizes of cpu: with longer answers both sides are cut off at new_tokens, and sft-ends is undecided (H200)
+        "gpu-16gb": FineTuning(3, 5, False, 56, 8, 1e-3, 64, True, 32, 100, 128, 24, 12),
+        "gpu-24gb": FineTuning(2, 3, False, 56, 8, 1e-3, 64, True, 32, 100, 128, 24, 12),
+        "gpu-80gb": FineTuning(1.7, 2.9, True, 56, 8, 1e-3, 64, True, 32, 100, 128, 24, 12),
     },
     "08": {
         "cpu": RewardModeling(3, 4, True, 36, 32, 2e-3, 0.3, 6400, 60, 6, 48),
-        "gpu-16gb": RewardModeling(3, 5, False, 85, 64, 1e-3, 0.3, 6400, 200, 24, 400),
+        "gpu-16gb": RewardModeling(3, 10, False, 85, 64, 1e-3, 0.3, 6400, 200, 24, 400),
         "gpu-24gb": RewardModeling(3, 6, False, 85, 64, 1e-3, 0.3, 6400, 200, 24, 400),
         "gpu-80gb": RewardModeling(3, 6, False, 85, 64, 1e-3, 0.3, 6400, 200, 24, 400),
     },
@@ -249,7 +251,7 @@ _ROWS = {
         "cpu": Quantization(2, 3.9, True, 16, 128, 8, 20, 128, 64, 16),
         "gpu-16gb": Quantization(3, 6, False, 80, 256, 16, 64, 128, 64, 64),
         "gpu-24gb": Quantization(3, 6, False, 80, 256, 16, 64, 128, 64, 64),
-        "gpu-80gb": Quantization(3, 6, False, 80, 256, 16, 64, 128, 64, 128),
+        "gpu-80gb": Quantization(1.6, 2.8, True, 80, 256, 16, 64, 128, 64, 128),
     },
     "16": {
         "cpu": QLoRA(2, 5.6, True, 12, 16, 1e-3, 8, 200, 4, 128, 2, (1, 4, 16)),

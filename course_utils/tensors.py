@@ -11,6 +11,11 @@ def check_same_shape(**tensors):
         raise ValueError(f"Expected tensors of one shape, got {listed}. Is one shifted by a token, or unbatched?")
 
 
+def moved(batch, device):
+    """A batch, a dictionary of tensors, on a device. Tensors that are there already stay themselves."""
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+
+
 def masked_mean(values, mask):
     """Mean of the values where mask is True.
 

@@ -92,10 +92,8 @@ def held_out_loss(tokenizer, recipe):
 
     @torch.no_grad()
     def watch(module):
-        device = next(module.parameters()).device
         counts = [int(batch["completion_mask"][:, 1:].sum()) for batch in batches]
-        there = ({name: value.to(device) for name, value in batch.items()} for batch in batches)
-        losses = [float(module(batch)) * count for batch, count in zip(there, counts, strict=True)]
+        losses = [float(module(batch)) * count for batch, count in zip(batches, counts, strict=True)]
         return {"loss": sum(losses) / sum(counts)}
 
     return watch

@@ -9,6 +9,7 @@ import torch
 
 from course_utils.data import graded, reviews, splits
 from course_utils.models import prefix
+from course_utils.tensors import moved
 from course_utils.training.graded import GradedLoss
 
 LAMBDAS = (1.0, 3.0, 10.0, 30.0, 100.0)
@@ -37,7 +38,7 @@ def predict(module, rows, collate, *, at_once=32):
     module.eval()
     with torch.inference_mode(), module.while_training():
         for part in torch.arange(len(rows)).split(max(1, at_once)):
-            batch = {k: v.to(module.model.device) for k, v in collate([rows[row] for row in part]).items()}
+            batch = moved(collate([rows[row] for row in part]), module.model.device)
             found[part] = module.among_digits(batch).float().softmax(dim=-1).cpu()
     module.train(was_training)
     return found

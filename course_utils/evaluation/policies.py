@@ -12,6 +12,7 @@ from course_utils.data import lexicon
 from course_utils.evaluation import comparison, preference
 from course_utils.models import sampling
 from course_utils.models.fast import fast_blocks
+from course_utils.tensors import moved
 from course_utils.training import objectives, rollout
 from course_utils.training.actor import POLICY, REFERENCE
 
@@ -96,7 +97,7 @@ def _judged(pieces, adapter, asked, read, answer_tokens, seed):
 @torch.no_grad()
 def _kl(actor, adapter, answers, rows):
     """(B,) summed k1 of some answers."""
-    batch = {name: value.to(actor.model.device) for name, value in answers.batch(rows).items()}
+    batch = moved(answers.batch(rows), actor.model.device)
     with fast_blocks(actor.model):
         with switching.using(actor.model, adapter):
             logprobs, _ = actor.read(batch)

@@ -18,6 +18,8 @@ exact, not an approximation: every row gets what it would get alone (fp32: to ro
 Shapes: B batch, T tokens, N real tokens of all rows, H query heads, K key-value heads, D width of a head.
 """
 
+from functools import lru_cache
+
 import torch
 from torch.nn import functional as F
 from transformers import AttentionInterface, AttentionMaskInterface
@@ -144,13 +146,22 @@ def _attend_from_one(query, key, value, mask, scaling):
 
 
 def _attend_by_library(query, key, value, row_lengths, scaling):
-    """(N, H, D), one call of the library's kernel a row."""
-    outputs = []
-    for row in _rows(row_lengths, (query,), (key, value)):
-        q, k, v = (tensor.transpose(0, 1)[None] for tensor in row)
-        output = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=True)
-        outputs.append(output[0].transpose(0, 1))
-    return torch.cat(outputs)
+    """(N, H, D) by one call of the library's kernel. On a GPU a call a row costs more than the pads between them.
+
+    Rows are padded on the right, where the causal mask hides the pads from every real token.
+    """
+    (padded, real), rows = _places(row_lengths, query.device), (len(row_lengths), -1)
+    q, k, v = (x.index_select(0, padded).unflatten(0, rows).transpose(1, 2) for x in (query, key, value))
+    output = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=True)
+    return output.transpose(1, 2).flatten(0, 1).index_select(0, real)
+
+
+@lru_cache(maxsize=2)
+@torch.inference_mode(False)  # a later call may need gradients
+def _places(row_lengths, device):
+    """Which token stands where in padded rows, (B·T,), a pad being the last before it; and back, (N,)."""
+    real = (torch.arange(max(row_lengths)) < torch.tensor(row_lengths)[:, None]).flatten()
+    return (real.cumsum(0) - 1).to(device), real.nonzero()[:, 0].to(device)
 
 
 class _RowAttention(torch.autograd.Function):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 
 PACKED_ROW = 256  # tokens of one packed row: long enough to amortise the prefix, short enough to waste little attention
+ROWS_AT_ONCE = {"cpu": 4, "gpu": 64}  # a GPU is not filled by four
 NOBODY = -1  # owner of a padding position
 
 
@@ -53,20 +54,20 @@ def read_prefix(model, tokens):
     return Prefix(tuple(tokens), cache)
 
 
-def final_hidden(model, prefix, queries, *, batch_rows=4):
+def final_hidden(model, prefix, queries, *, batch_rows=None):
     """The hidden state above the last token of each query: (N, D). Arguments and errors as in `hidden_states`."""
     last = [states[-1] for states in hidden_states(model, prefix, queries, batch_rows=batch_rows)]
     return torch.stack(last) if last else torch.empty(0, model.config.get_text_config().hidden_size, dtype=model.dtype)
 
 
-def hidden_states(model, prefix, queries, *, batch_rows=4):
+def hidden_states(model, prefix, queries, *, batch_rows=None):
     """The hidden states above all tokens of each query, each read behind the same prefix and blind to the others.
 
     Args:
         model: a causal language model of transformers.
         prefix: what `read_prefix` returned.
         queries: N lists of token ids, none empty.
-        batch_rows: packed rows read at a time; memory grows with it.
+        batch_rows: packed rows read at a time; memory grows with it. None: as many as the device has work for.
 
     Returns:
         A list of N tensors (T, D) on the CPU, T the query's own length, in the model's dtype and the queries' order.
@@ -78,6 +79,7 @@ def hidden_states(model, prefix, queries, *, batch_rows=4):
     if empty:
         raise ValueError(f"{len(empty)} of {len(queries)} queries have no token (rows {empty[:5]}): nothing to read.")
     states, rows = [None] * len(queries), pack(queries, PACKED_ROW)
+    batch_rows = batch_rows or ROWS_AT_ONCE["cpu" if model.device.type == "cpu" else "gpu"]
     for start in range(0, len(rows), batch_rows):
         batch = rows[start : start + batch_rows]
         tokens, owner, offset = lay_out(queries, batch)
@@ -95,7 +97,7 @@ def hidden_states(model, prefix, queries, *, batch_rows=4):
     return states
 
 
-def label_logprobs(model, prefix, queries, label_tokens, *, batch_rows=4):
+def label_logprobs(model, prefix, queries, label_tokens, *, batch_rows=None):
     """Log-probability of each label word after each query, among the label words alone.
 
     Args:

@@ -4,6 +4,7 @@ Bars have intervals over reviews. Methods graded the same reviews, so the paired
 overlap. Spread over seeds is apart from both.
 """
 
+from course_utils import runtime
 from course_utils.evaluation import comparison
 from course_utils.reporting import claims, plots, tables
 
@@ -35,7 +36,7 @@ def show_bars(known, arm):
 
 
 def show_verdicts(known, arm, live, *, items):
-    """Where a method stands by paired intervals, and whether a live run lies where its trial predicts.
+    """Where a method stands by paired intervals, and whether a live run of the trial's size lies where it predicts.
 
     Args:
         known, arm: as above.
@@ -48,6 +49,8 @@ def show_verdicts(known, arm, live, *, items):
             mean, *interval = found[f"over {rival}"]
             verdict = WORDS[claims.verdict(mean, interval, "at_least", 0)]
             print(f"{TITLES[arm]} is {verdict} {TITLES[rival]}: {mean:+.3f} [{interval[0]:+.3f}, {interval[1]:+.3f}]")
+    if runtime.current().tier != "cpu":  # another recipe than the trial's
+        return
     trial = known["points"][f"rate-{arm}-middle"]["correlation"]
     within = comparison.within_prediction(live, trial, items=items, recorded_items=setting["validation"])
     print(f"a trial with your recipe reached {trial:.2f}; your run lies where it predicts:", within)

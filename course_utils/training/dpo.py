@@ -10,6 +10,7 @@ import torch
 
 from course_utils.models.fast import fast_blocks
 from course_utils.models.packing import shared_length
+from course_utils.tensors import moved
 from course_utils.training import objectives
 
 
@@ -36,7 +37,8 @@ class DPOLoss(torch.nn.Module):
 
     def forward(self, batch):
         """The loss of a batch as a `preference.PairCollator` makes it, in nats a pair."""
-        batch = batch | answer_masks(batch["input_ids"], batch["mask"])
+        batch = moved(batch, self.actor.model.device)
+        batch |= answer_masks(batch["input_ids"], batch["mask"])
         logprobs, _ = self.actor.read(batch)
         sums = (logprobs.sum(dim=1), self.actor.reference_logprobs(batch).sum(dim=1))
         chosen, rejected = ([column[batch[side]] for column in sums] for side in ("better", "worse"))

@@ -17,6 +17,7 @@ from course_utils.models.fast import fast_blocks
 from course_utils.models.heads import last_of_rows
 from course_utils.models.logprobs import label_logprobs
 from course_utils.models.packing import packed_hidden, use_row_attention
+from course_utils.tensors import moved
 from course_utils.training import sft
 from course_utils.training.recipe import TrainingRecipe
 
@@ -66,6 +67,7 @@ class GradedLoss(torch.nn.Module):
 
     def forward(self, batch):
         """The loss of a batch as `data.graded.GradedCollator` makes it, in nats a review."""
+        batch = moved(batch, self.model.device)
         return -(batch["shares"] * self.logprobs(batch)).sum(dim=1).mean()
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 
 from course_utils import runtime
+from course_utils.tensors import moved
 from course_utils.training import batching, checkpoint, faults, parallel, preflight, resume, state
 from course_utils.training.monitor import Monitor
 from course_utils.training.schedule import learning_rate
@@ -199,7 +200,7 @@ class Trainer:
         total = self.world.total(sum(counts), self.device)
         losses = []
         for number, (batch, count) in enumerate(zip(batches, counts, strict=True)):
-            batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+            batch = moved(batch, self.device)
             with parallel.hold_gradients(self.wrapped, last=number == len(parts) - 1):
                 with self._autocast():
                     loss = self.wrapped(batch).float() * (count / total)

@@ -8,6 +8,7 @@ import torch
 from course_utils.models.fast import fast_blocks
 from course_utils.models.logprobs import linear_cross_entropy, next_token_targets
 from course_utils.models.packing import packed_hidden
+from course_utils.tensors import moved
 
 
 class NextTokenLoss(torch.nn.Module):
@@ -32,6 +33,7 @@ class NextTokenLoss(torch.nn.Module):
 
     def forward(self, batch):
         """The loss of a batch as `data.instructions.TokenCollator` makes it, in nats a token."""
+        batch = moved(batch, self.model.device)
         targets = next_token_targets(batch["input_ids"], batch["completion_mask"])
         hidden = packed_hidden(self.model, batch["input_ids"], batch["mask"])
         return linear_cross_entropy(hidden, self.model.get_output_embeddings().weight, targets[batch["mask"]])

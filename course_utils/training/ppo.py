@@ -23,6 +23,7 @@ import torch
 
 from course_utils import runtime
 from course_utils.models.fast import fast_blocks
+from course_utils.tensors import moved
 from course_utils.training import batching, identity, loop, objectives, rollout
 from course_utils.training.actor import Actor
 from course_utils.training.recipe import TrainingRecipe
@@ -79,6 +80,7 @@ class PPOLoss(torch.nn.Module):
 
     def forward(self, batch):
         """The loss of a batch of stacked Trajectory rows; its parts are noted for the metrics."""
+        batch = moved(batch, self.actor.model.device)
         logprobs, values = self.actor.read(batch)
         mask, old = batch["answer_mask"], batch["logprobs"]
         policy_loss, clip_fraction = objectives.clipped_policy_loss(
@@ -161,7 +163,7 @@ class Trainer(loop.Trainer):
         read = {}
         for group in self._groups(recipe.batch_size):
             for part in batching.micro_batches(self.world.share(group), self.micro_batch):
-                batch = {name: value.to(self.device) for name, value in answers.batch(part).items()}
+                batch = moved(answers.batch(part), self.device)
                 with torch.no_grad(), self._autocast():
                     found = (*actor.read(batch), actor.reference_logprobs(batch))
                 read |= dict(zip(part, zip(*(tensor.cpu() for tensor in found), strict=True), strict=True))

@@ -52,6 +52,7 @@ class RewardModel(torch.nn.Module):
 
     def forward(self, input_ids, mask):
         """(B, T) tokens and their mask to (B,) scores, fp32."""
+        input_ids, mask = input_ids.to(self.model.device), mask.to(self.model.device)
         hidden = packed_hidden(self.model, input_ids, mask)
         return self.head(last_of_rows(hidden, mask)) - self.centre
 
@@ -125,7 +126,6 @@ class Scorer:
             for start in range(0, len(rows), self.batch_size):
                 part = rows[start : start + self.batch_size]
                 batch = preference.padded(part, self.tokenizer.pad_token_id)
-                batch = {name: value.to(model.device) for name, value in batch.items()}
                 for row, score in zip(part, self.reward_model(**batch).tolist(), strict=True):
                     scores[places[row]] = score
         return scores

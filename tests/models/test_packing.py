@@ -115,6 +115,18 @@ def test_by_hand_and_by_library_agree(dtype):
     torch.testing.assert_close(by_hand, by_library, rtol=2e-2 if dtype == torch.bfloat16 else 1e-5, atol=1e-2)
 
 
+def test_the_library_learns_from_rows_that_were_read_before():
+    tensors = [torch.randn(6, heads, 8) for heads in (4, 2, 2)]
+    with torch.inference_mode():
+        packing._attend_by_library(*tensors, (2, 3, 1), 0.3)
+    alone = [tensor.clone().requires_grad_() for tensor in tensors]
+    packed = [tensor.clone().requires_grad_() for tensor in tensors]
+    packing._attend_by_library(*packed, (2, 3, 1), 0.3).square().sum().backward()
+    packing._RowAttention.apply(*alone, (2, 3, 1), 0, 0.3).square().sum().backward()
+    for ours, theirs in zip(packed, alone, strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+
+
 def test_a_mask_of_zeros_and_ones_is_refused(small_gemma, padded_batch):
     ids, real, _ = padded_batch
     with pytest.raises(ValueError, match="Expected a bool mask"):

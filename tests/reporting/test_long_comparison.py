@@ -1,5 +1,7 @@
 """The record of the long comparison, as notebooks 10 to 14 show it."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from course_utils.reporting import long_comparison
@@ -32,6 +34,12 @@ def test_verdicts_follow_the_paired_interval_and_name_what_is_there(known, capsy
     long_comparison.show_verdicts(known, "prompt", 0.1, items=200)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("prompt tuning is not told apart from zero-shot") and lines[1].endswith("False")
+
+
+def test_a_run_of_another_size_is_not_held_against_the_trial(known, monkeypatch, capsys):
+    monkeypatch.setattr(long_comparison.runtime, "current", lambda: SimpleNamespace(tier="gpu-16gb"))
+    long_comparison.show_verdicts(known, "lora", 0.84, items=200)
+    assert "trial" not in capsys.readouterr().out
 
 
 def test_bars_say_how_many_seeds_stand_behind_each(known, capsys):
