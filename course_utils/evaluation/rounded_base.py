@@ -14,6 +14,7 @@ import torch
 
 from course_utils.data import reviews
 from course_utils.evaluation import comparison, demonstrations, graded
+from course_utils.evaluation.adapter_methods import packed, unpacked
 from course_utils.models.base import load_base
 from course_utils.training import graded as training
 from course_utils.training import loop, qlora, sft, stages
@@ -31,7 +32,7 @@ SETTING = {"arms": ARMS, "seeds": SEEDS, "items": ITEMS, "rank": RANK, "recipe":
 
 
 def measure(point, run, folder):
-    """Train one point: {"ratings": (items,) predicted means} or {"loss"}, with losses, seconds a step and memory."""
+    """Train one point: {"ratings": predicted means, packed} or {"loss"}, with losses, seconds a step and memory."""
     arm, _, last = point.partition("-")
     if arm == "rows":
         recipe = sft.recipe_of(run.tier)
@@ -52,8 +53,7 @@ def measure(point, run, folder):
     }  # fmt: skip
     if arm == "rows":
         return known | demonstrations.held_out_loss(job.tokenizer, recipe)(module.eval())
-    ratings = graded.Exam.of(ITEMS, job.tokenizer).ratings(module)
-    return known | {"ratings": [round(rating, 4) for rating in ratings.tolist()]}
+    return known | {"ratings": packed(graded.Exam.of(ITEMS, job.tokenizer).ratings(module))}
 
 
 def summary(points):
@@ -65,7 +65,9 @@ def summary(points):
         points: {name: what `measure` returned}, those that there are.
     """
     whole = [arm for arm in ARMS if all(f"{arm}-{seed}" in points for seed in SEEDS)]
-    predicted = {arm: torch.tensor([points[f"{arm}-{seed}"]["ratings"] for seed in SEEDS]).double() for arm in whole}
+    predicted = {
+        arm: torch.stack([unpacked(points[f"{arm}-{seed}"]["ratings"]) for seed in SEEDS]).double() for arm in whole
+    }
     lines = {point: values["loss"] for point, values in points.items() if "loss" in values}
     for arm, values in predicted.items():
         truth = graded.Exam.of(values.shape[1], None).truth

@@ -24,7 +24,7 @@ import torch
 from course_utils import runtime
 from course_utils.models.fast import fast_blocks
 from course_utils.tensors import moved
-from course_utils.training import batching, identity, loop, objectives, rollout
+from course_utils.training import batching, faults, identity, loop, objectives, rollout
 from course_utils.training.actor import Actor
 from course_utils.training.recipe import TrainingRecipe
 from course_utils.training.schedule import learning_rate
@@ -68,7 +68,7 @@ class PPOLoss(torch.nn.Module):
 
     def __init__(self, actor: Actor, recipe):
         super().__init__()
-        self.actor, self.recipe, self.noted = actor, recipe, []
+        self.actor, self.recipe, self.noted, self.kept = actor, recipe, [], None
 
     def while_training(self):
         """The context in which PPO trains: fused functions take the place of eager ones where they can."""
@@ -81,7 +81,7 @@ class PPOLoss(torch.nn.Module):
     def forward(self, batch):
         """The loss of a batch of stacked Trajectory rows; its parts are noted for the metrics."""
         batch = moved(batch, self.actor.model.device)
-        logprobs, values = self.actor.read(batch)
+        (logprobs, values), self.kept = self.kept or self.actor.read(batch), None
         mask, old = batch["answer_mask"], batch["logprobs"]
         policy_loss, clip_fraction = objectives.clipped_policy_loss(
             logprobs, old, batch["advantages"], mask, clip=self.recipe.clip_ratio
@@ -139,7 +139,9 @@ class Trainer(loop.Trainer):
         self.identity |= {"reward": reward_identity(reward)}
 
     def _train_step(self, step):
-        trajectory = self.roll_out(step)
+        # where the first pass reads what has just been read, it learns from that reading
+        once = self.recipe.minibatches == 1 and self.micro_batch >= self.recipe.batch_size and self.world.size == 1
+        trajectory = self.roll_out(step, keep=once)
         values = {"step": step, "kl_coef": self.kl_coefficient()} | rollout.diagnose(trajectory)
         if not values["kl"] < self.recipe.max_kl:
             self._stop_kl(values["kl"])
@@ -155,8 +157,12 @@ class Trainer(loop.Trainer):
         values |= {"loss": losses[-1], "learning_rate": rate, "gradient_norm": max(norms), "counted": counted}
         return values | self._noted(), int(trajectory.answers.mask.sum())
 
-    def roll_out(self, step):
-        """Steps 1 to 4: a Trajectory of this step's prompts, the same in all processes."""
+    def roll_out(self, step, *, keep=False):
+        """Steps 1 to 4: a Trajectory of this step's prompts, the same in all processes.
+
+        Args:
+            keep: whether the loss's next call takes what the policy said here, with its graph, instead of asking again.
+        """
         recipe, actor = self.recipe, self.module.actor
         rows = batching.rows_of_step(step, self.lengths, recipe)
         answers = self._answers(step, self.world.share(rows))
@@ -164,16 +170,34 @@ class Trainer(loop.Trainer):
         for group in self._groups(recipe.batch_size):
             for part in batching.micro_batches(self.world.share(group), self.micro_batch):
                 batch = moved(answers.batch(part), self.device)
-                with torch.no_grad(), self._autocast():
-                    found = (*actor.read(batch), actor.reference_logprobs(batch))
-                read |= dict(zip(part, zip(*(tensor.cpu() for tensor in found), strict=True), strict=True))
+                with self._autocast():
+                    found = (actor.reference_logprobs(batch), *self._read(batch, keep))
+                found = (tensor.detach().cpu() for tensor in found)
+                read |= dict(zip(part, zip(*found, strict=True), strict=True))
         read = {row: tensors for part in self.world.gather(read) for row, tensors in part.items()}
         in_order = zip(*(read[row] for row in sorted(read)), strict=True)
-        logprobs, values, reference = (torch.stack(column) for column in in_order)
+        reference, logprobs, values = (torch.stack(column) for column in in_order)
         return rollout.learn_from(
             answers, logprobs, reference, values, kl_coef=self.kl_coefficient(), gamma=recipe.gamma, lam=recipe.lam,
             missing_end_penalty=recipe.missing_end_penalty,
         )  # fmt: skip
+
+    def _read(self, batch, keep):
+        """The policy's log-probabilities and values, where `keep` says so with a graph and left to the loss."""
+        try:
+            with torch.set_grad_enabled(keep):
+                found = self.module.actor.read(batch)
+            self.module.kept = found if keep else None
+            return found
+        except (RuntimeError, MemoryError) as error:
+            if not keep or not faults.is_out_of_memory(error):
+                raise
+        return self._read(batch, keep=False)
+
+    def clean_up(self):
+        """Free what only training needs."""
+        super().clean_up()
+        self.module.kept = None
 
     def kl_coefficient(self):
         """β of the coming step: the recipe's, or moved from the last step's towards the target."""

@@ -93,6 +93,47 @@ def test_a_toy_reward_is_learned_and_every_diagnostic_is_there(fit):
     assert result.metrics[0]["kl"] == 0 and result.metrics[0]["kl_k3"] == 0
 
 
+@pytest.fixture
+def readings(monkeypatch):
+    """What the policy was asked to read: (rows, whether with a graph), in the order of asking."""
+    asked, read = [], ppo.Actor.read
+
+    def noted(self, batch):
+        asked.append((len(batch["input_ids"]), torch.is_grad_enabled()))
+        return read(self, batch)
+
+    monkeypatch.setattr(ppo.Actor, "read", noted)
+    return asked
+
+
+@pytest.mark.parametrize(("parts", "expected"), [(1, [(4, True)] * 3), (2, [(2, False)] * 2)])
+def test_the_first_pass_learns_from_the_reading_that_the_advantages_came_from(fit, readings, parts, expected):
+    result, module, _ = fit(steps=1, batch_size=4, minibatches=parts, epochs=3)
+    assert readings[: len(expected)] == expected and module.kept is None
+    assert len(readings) == {1: 3, 2: 8}[parts] and result.metrics[0]["kl"] == 0
+
+
+def test_reading_once_changes_nothing(fit, monkeypatch):
+    first, once, _ = fit("once", steps=2, batch_size=4, minibatches=1)
+    monkeypatch.setattr(ppo.PPOLoss, "kept", property(lambda self: None, lambda self, found: None), raising=False)
+    again, twice, _ = fit("twice", steps=2, batch_size=4, minibatches=1)
+    assert torch.equal(learned(once), learned(twice)) and first.losses == again.losses
+
+
+def test_where_memory_ends_the_advantages_are_read_without_a_graph(trainer, readings, monkeypatch):
+    made, read = trainer(batch_size=4, minibatches=1), ppo.Actor.read
+
+    def short_of_memory(self, batch):
+        found = read(self, batch)
+        if torch.is_grad_enabled():
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+        return found
+
+    monkeypatch.setattr(ppo.Actor, "read", short_of_memory)
+    assert made.roll_out(1, keep=True).logprobs.isfinite().all() and made.module.kept is None
+    assert readings == [(4, True), (4, False)]
+
+
 def test_a_strong_penalty_keeps_the_policy_at_home(fit):
     strayed = {}
     for kl_coef in (0.0, 0.5):
@@ -193,9 +234,20 @@ def test_a_failing_reward_stops_the_run_with_its_checkpoint_kept(fit, tmp_path, 
     assert checkpoint.steps(tmp_path / "run/checkpoints") == [2]
 
 
-def test_a_kl_that_explodes_stops_the_run(fit):
+def spied(clean_up, kept):
+    def call(self):
+        clean_up(self)
+        kept.append(self.module.kept)
+
+    return call
+
+
+def test_a_kl_that_explodes_stops_the_run(fit, monkeypatch):
+    kept = []
+    monkeypatch.setattr(ppo.Trainer, "clean_up", spied(ppo.Trainer.clean_up, kept))
     with pytest.raises(loop.TrainingStopped, match=r"KL to the reference is .* above max_kl = 0.001") as caught:
         fit(max_kl=1e-3)
+    assert kept == [None]  # nothing is left that a later call of the loss would take for its own
     assert "step 2" in str(caught.value) and "ten times the kl_coef (now 0.05)" in str(caught.value)
 
 
