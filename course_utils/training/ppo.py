@@ -2,9 +2,11 @@
 
     each step   1  sample    answers to a batch of prompts, from the policy            rollout, sampling
                 2  judge     one score an answer, from any function of texts           rollout.judge
-                3  read      log π, log π_reference and values, without gradients      actor
+                3  read      log π, log π_reference and values                         actor
                 4  credit    KL penalty a token, score at the last, GAE, whitening     advantages
                 5  learn     `epochs` passes of clipped policy and value losses        objectives
+
+Where a pass is one batch, the first one learns from the reading of 3, since nothing has changed in between.
 
 After Schulman et al. 2017 and Stiennon et al. 2020, with the N+ implementation details (Huang et al. 2024) that survive
 a change of scale. Deviations: policy, value and reference share one backbone (see `actor`); the rows of a minibatch
