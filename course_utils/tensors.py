@@ -13,7 +13,7 @@ def check_same_shape(**tensors):
 
 def moved(batch, device):
     """A batch, a dictionary of tensors, on a device. Tensors that are there already stay themselves."""
-    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+    return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
 def masked_mean(values, mask):

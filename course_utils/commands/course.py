@@ -84,7 +84,7 @@ def isolated(folder):
         "COURSE_RESULTS": str(Path(folder) / "results"),
         "COURSE_OFFLINE": "1",
         "COURSE_TIER": "cpu",
-        "CUDA_VISIBLE_DEVICES": "",  # a GPU's numbers are others
+        "CUDA_VISIBLE_DEVICES": "-1",  # a GPU's numbers are others
         "COURSE_SEED": "0",
         "OMP_NUM_THREADS": "2",
     }

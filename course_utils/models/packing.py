@@ -146,10 +146,15 @@ def _attend_from_one(query, key, value, mask, scaling):
 
 
 def _attend_by_library(query, key, value, row_lengths, scaling):
-    """(N, H, D) by one call of the library's kernel. On a GPU a call a row costs more than the pads between them.
+    """(N, H, D) by the library's kernel: one call for all rows on a GPU, where calls cost more than pads, else many."""
+    if query.device.type != "cpu":
+        return _attend_padded(query, key, value, row_lengths, scaling)
+    rows = zip(*(tensor.split(row_lengths) for tensor in (query, key, value)), strict=True)
+    return torch.cat([_attend_padded(*row, (len(row[0]),), scaling) for row in rows])
 
-    Rows are padded on the right, where the causal mask hides the pads from every real token.
-    """
+
+def _attend_padded(query, key, value, row_lengths, scaling):
+    """The same by one call: rows are padded on the right, where the causal mask hides pads from every real token."""
     (padded, real), rows = _places(row_lengths, query.device), (len(row_lengths), -1)
     q, k, v = (x.index_select(0, padded).unflatten(0, rows).transpose(1, 2) for x in (query, key, value))
     output = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=True)

@@ -196,6 +196,10 @@ class Trainer(loop.Trainer):
                 raise
         return self._read(batch, keep=False)
 
+    def _halve(self):
+        self.module.kept = None  # of more rows than a micro-batch has from here on
+        super()._halve()
+
     def clean_up(self):
         """Free what only training needs."""
         super().clean_up()

@@ -58,7 +58,7 @@ def test_the_surroundings_are_empty_offline_and_guarded(ran, notebooks):
     (_, unit), (_, first), (_, second) = ran.calls
     for env in (unit, first, second):
         assert (env["COURSE_OFFLINE"], env["COURSE_TIER"], env["COURSE_SEED"]) == ("1", "cpu", "0")
-        assert env["CUDA_VISIBLE_DEVICES"] == ""
+        assert env["CUDA_VISIBLE_DEVICES"] == "-1"
         assert env["PYTHONPATH"].split(":" if ":" in env["PYTHONPATH"] else ";")[0] == str(command.GUARD)
         assert not Path(env["COURSE_RUNS"]).exists(), "the folder of this run is gone after it"
     assert unit["COURSE_RUNS"] != first["COURSE_RUNS"] == second["COURSE_RUNS"]

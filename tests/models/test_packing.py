@@ -106,22 +106,23 @@ def test_row_attention_passes_gradcheck(key_heads, row_lengths, shared):
     assert torch.autograd.gradcheck(lambda *t: packing._RowAttention.apply(*t, row_lengths, shared, 0.7), tensors)
 
 
+@pytest.mark.parametrize("library", [packing._attend_by_library, packing._attend_padded])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_by_hand_and_by_library_agree(dtype):
+def test_by_hand_and_by_library_agree(dtype, library):
     generator = torch.Generator().manual_seed(0)
     tensors = [torch.randn(12, heads, 8, generator=generator).to(dtype) for heads in (4, 2, 2)]
     by_hand = packing._RowAttention.apply(*tensors, (5, 1, 6), 0, 0.3)
-    by_library = packing._attend_by_library(*tensors, (5, 1, 6), 0.3)
+    by_library = library(*tensors, (5, 1, 6), 0.3)
     torch.testing.assert_close(by_hand, by_library, rtol=2e-2 if dtype == torch.bfloat16 else 1e-5, atol=1e-2)
 
 
-def test_the_library_learns_from_rows_that_were_read_before():
+def test_padded_rows_teach_what_single_ones_do_also_when_first_read_without_gradients():
     tensors = [torch.randn(6, heads, 8) for heads in (4, 2, 2)]
     with torch.inference_mode():
-        packing._attend_by_library(*tensors, (2, 3, 1), 0.3)
+        packing._attend_padded(*tensors, (2, 3, 1), 0.3)
     alone = [tensor.clone().requires_grad_() for tensor in tensors]
     packed = [tensor.clone().requires_grad_() for tensor in tensors]
-    packing._attend_by_library(*packed, (2, 3, 1), 0.3).square().sum().backward()
+    packing._attend_padded(*packed, (2, 3, 1), 0.3).square().sum().backward()
     packing._RowAttention.apply(*alone, (2, 3, 1), 0, 0.3).square().sum().backward()
     for ours, theirs in zip(packed, alone, strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad)
