@@ -74,3 +74,10 @@ def test_a_mask_of_other_shape_or_type_is_refused():
         tensors.masked_mean(torch.zeros(3), torch.ones(2, dtype=torch.bool))
     with pytest.raises(ValueError, match=r"torch.float32.*mask\.bool\(\)"):
         tensors.masked_mean(torch.zeros(3), torch.ones(3))
+
+
+def test_a_batch_is_moved_whole_and_what_is_there_already_stays_itself():
+    batch = {"input_ids": torch.ones(2, 3, dtype=torch.int64), "mask": torch.ones(2, 3, dtype=torch.bool)}
+    there = tensors.moved(batch, torch.device("meta"))
+    assert {name: tensor.device.type for name, tensor in there.items()} == {"input_ids": "meta", "mask": "meta"}
+    assert all(tensor is batch[name] for name, tensor in tensors.moved(batch, "cpu").items())
