@@ -116,6 +116,16 @@ def test_by_hand_and_by_library_agree(dtype, library):
     torch.testing.assert_close(by_hand, by_library, rtol=2e-2 if dtype == torch.bfloat16 else 1e-5, atol=1e-2)
 
 
+def test_a_gpu_gets_one_call_for_all_rows_and_a_cpu_one_for_each(monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        packing, "_attend_padded", lambda query, key, value, lengths, scaling: calls.append(lengths) or query
+    )
+    for device in ("cpu", "meta"):
+        packing._attend_by_library(*(torch.zeros(6, heads, 8, device=device) for heads in (4, 2, 2)), (2, 3, 1), 0.3)
+    assert calls == [(2,), (3,), (1,), (2, 3, 1)]
+
+
 def test_padded_rows_teach_what_single_ones_do_also_when_first_read_without_gradients():
     tensors = [torch.randn(6, heads, 8) for heads in (4, 2, 2)]
     with torch.inference_mode():

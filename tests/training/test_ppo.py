@@ -134,6 +134,21 @@ def test_where_memory_ends_the_advantages_are_read_without_a_graph(trainer, read
     assert readings == [(4, True), (4, False)]
 
 
+def test_a_reading_of_the_whole_batch_does_not_outlive_its_halving(trainer):
+    made = trainer(batch_size=4, minibatches=1)
+    made.rows, collate = made.roll_out(1, keep=True), made.collate
+    failures = [RuntimeError("CUDA out of memory")]
+
+    def short_of_memory(rows):
+        if failures:
+            raise failures.pop()
+        return collate(rows)
+
+    made.collate = short_of_memory
+    made._gradients(range(4))
+    assert made.micro_batch == 2 and len(made.module.noted) == 2
+
+
 def test_a_strong_penalty_keeps_the_policy_at_home(fit):
     strayed = {}
     for kl_coef in (0.0, 0.5):
@@ -234,17 +249,9 @@ def test_a_failing_reward_stops_the_run_with_its_checkpoint_kept(fit, tmp_path, 
     assert checkpoint.steps(tmp_path / "run/checkpoints") == [2]
 
 
-def spied(clean_up, kept):
-    def call(self):
-        clean_up(self)
-        kept.append(self.module.kept)
-
-    return call
-
-
 def test_a_kl_that_explodes_stops_the_run(fit, monkeypatch):
-    kept = []
-    monkeypatch.setattr(ppo.Trainer, "clean_up", spied(ppo.Trainer.clean_up, kept))
+    kept, clean_up = [], ppo.Trainer.clean_up
+    monkeypatch.setattr(ppo.Trainer, "clean_up", lambda made: (clean_up(made), kept.append(made.module.kept)))
     with pytest.raises(loop.TrainingStopped, match=r"KL to the reference is .* above max_kl = 0.001") as caught:
         fit(max_kl=1e-3, minibatches=1)
     assert kept == [None]  # nothing is left that a later call of the loss would take for its own
