@@ -27,6 +27,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from course_utils.models import virtual
+from course_utils.models.row_attention import RowAttention
 
 ATTENTION = "within_rows"
 
@@ -78,7 +79,7 @@ def shared_length(input_ids, mask):
 
 
 def _can_share(trunk, input_ids, virtual_tokens=0):
-    """Whether the rows will go through `_RowAttention`, which alone knows of a shared beginning."""
+    """Whether the rows will go through `RowAttention`, which alone knows of a shared beginning."""
     config = trunk.config.get_text_config()
     length = virtual_tokens + input_ids.shape[1]
     window = getattr(config, "sliding_window", None) or length
@@ -125,7 +126,7 @@ def attend_within_rows(
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     inputs = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]
     if _by_hand(query.device):
-        return _RowAttention.apply(*inputs, row_lengths, shared, scaling)[None], None
+        return RowAttention.apply(*inputs, row_lengths, shared, scaling)[None], None
     return _attend_by_library(*inputs, row_lengths, scaling)[None], None
 
 
@@ -167,80 +168,3 @@ def _places(row_lengths, device):
     """Which token stands where in padded rows, (B·T,), a pad being the last before it; and back, (N,)."""
     real = (torch.arange(max(row_lengths)) < torch.tensor(row_lengths)[:, None]).flatten()
     return (real.cumsum(0) - 1).to(device), real.nonzero()[:, 0].to(device)
-
-
-class _RowAttention(torch.autograd.Function):
-    """For the CPU, where the library's kernel takes five times as long on rows this short.
-
-    S = scaling · Q Kᵀ below the diagonal, P = softmax(S), O = P V
-    dV = Pᵀ dO,  dS = P ∘ (dO Vᵀ − rowsum(dO ∘ O)),  dQ = scaling · dS K,  dK = scaling · dSᵀ Q
-    The G = H / K query heads of a key head become rows of one matrix, so that a key head needs a single product.
-    """
-
-    @staticmethod
-    def forward(ctx, query, key, value, row_lengths, shared, scaling):
-        output, weights = torch.empty_like(query, memory_format=torch.contiguous_format), []
-        shared = _shared_keys(query, key, shared)
-        for row, (q, o, k, v) in enumerate(_rows(row_lengths, (query, output), (key, value))):
-            k, v = (_behind(tensor[:shared], own, row) for tensor, own in ((key, k), (value, v)))
-            q, k, v = _by_key_head(q, k.shape[1]), k.transpose(0, 1), v.transpose(0, 1)
-            accurate = torch.promote_types(q.dtype, torch.float32)
-            scores = torch.matmul(q.to(accurate), k.to(accurate).transpose(1, 2)).mul_(scaling)
-            seen = k.shape[1]
-            future = torch.ones(len(o), seen, dtype=torch.bool, device=q.device).triu_(1 + seen - len(o))
-            scores.view(len(k), len(o), -1, seen).masked_fill_(future[:, None], -torch.inf)
-            weights.append(scores.softmax(-1).to(v.dtype))
-            o.copy_(_by_token(weights[-1] @ v, len(o)))
-        ctx.save_for_backward(query, key, value, output, *weights)
-        ctx.row_lengths, ctx.shared, ctx.scaling = row_lengths, shared, scaling
-        return output
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
-        query, key, value, output, *weights = ctx.saved_tensors
-        grads = [torch.empty_like(t, memory_format=torch.contiguous_format) for t in (query, key, value)]
-        rows = _rows(ctx.row_lengths, (query, output, grad, grads[0]), (key, value, *grads[1:]))
-        accurate = torch.promote_types(key.dtype, torch.float32)
-        of_shared = key.new_zeros(2, ctx.shared, *key.shape[1:], dtype=accurate)
-        for row, (p, (q, o, do, dq, k, v, dk, dv)) in enumerate(zip(weights, rows, strict=True)):
-            k, v = (_behind(tensor[: ctx.shared], own, row) for tensor, own in ((key, k), (value, v)))
-            q, o, do = (_by_key_head(tensor, k.shape[1]) for tensor in (q, o, do))
-            k, v = k.transpose(0, 1), v.transpose(0, 1)
-            ds = torch.matmul(do, v.transpose(1, 2)).sub_((do * o).sum(-1, keepdim=True)).mul_(p).mul_(ctx.scaling)
-            dq.copy_(_by_token(ds @ k, len(dq)))
-            for own, total, found in ((dk, of_shared[0], ds.transpose(1, 2) @ q), (dv, of_shared[1], p.mT @ do)):
-                found = found.transpose(0, 1)
-                own.copy_(found[-len(own) :])
-                total[: len(found) - len(own)] += found[: -len(own)]
-        for tensor, total in zip(grads[1:], of_shared, strict=True):
-            tensor[: ctx.shared] += total.to(tensor.dtype)
-        return *grads, None, None, None
-
-
-def _behind(shared, own, row):
-    """(S, K, D) what a row sees: its own, behind what is shared unless it is the row that shares."""
-    return torch.cat([shared, own]) if len(shared) and row else own
-
-
-def _shared_keys(query, key, shared):
-    """How many keys all rows see: those of the shared tokens and of a learned prefix before them."""
-    return shared + len(key) - len(query) if shared else 0
-
-
-def _rows(row_lengths, queries, keys):
-    """For each row, its part of each tensor; the first row of `keys` begins with a learned prefix, if there is one."""
-    first, *others = row_lengths
-    key_lengths = (first + len(keys[0]) - len(queries[0]), *others)
-    parts = [tensor.split(row_lengths) for tensor in queries] + [tensor.split(key_lengths) for tensor in keys]
-    return zip(*parts, strict=True)
-
-
-def _by_key_head(tensor, key_heads):
-    """(T, H, D) → (K, T·G, D): the query heads of one key head as rows of one matrix."""
-    return tensor.unflatten(1, (key_heads, -1)).transpose(0, 1).flatten(1, 2)
-
-
-def _by_token(tensor, tokens):
-    """(K, T·G, D) → (T, H, D), the way back."""
-    return tensor.unflatten(1, (tokens, -1)).transpose(0, 1).flatten(1, 2)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from course_utils.models import packing
+from course_utils.models import packing, row_attention
 from course_utils.models.logprobs import linear_cross_entropy, next_token_targets
 
 
@@ -103,7 +103,7 @@ def test_row_attention_passes_gradcheck(key_heads, row_lengths, shared):
     generator = torch.Generator().manual_seed(0)
     shapes = [(6, 4, 3), (6, key_heads, 3), (6, key_heads, 3)]
     tensors = [torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_() for shape in shapes]
-    assert torch.autograd.gradcheck(lambda *t: packing._RowAttention.apply(*t, row_lengths, shared, 0.7), tensors)
+    assert torch.autograd.gradcheck(lambda *t: row_attention.RowAttention.apply(*t, row_lengths, shared, 0.7), tensors)
 
 
 @pytest.mark.parametrize("library", [packing._attend_by_library, packing._attend_padded])
@@ -111,7 +111,7 @@ def test_row_attention_passes_gradcheck(key_heads, row_lengths, shared):
 def test_by_hand_and_by_library_agree(dtype, library):
     generator = torch.Generator().manual_seed(0)
     tensors = [torch.randn(12, heads, 8, generator=generator).to(dtype) for heads in (4, 2, 2)]
-    by_hand = packing._RowAttention.apply(*tensors, (5, 1, 6), 0, 0.3)
+    by_hand = row_attention.RowAttention.apply(*tensors, (5, 1, 6), 0, 0.3)
     by_library = library(*tensors, (5, 1, 6), 0.3)
     torch.testing.assert_close(by_hand, by_library, rtol=2e-2 if dtype == torch.bfloat16 else 1e-5, atol=1e-2)
 
@@ -133,7 +133,7 @@ def test_padded_rows_teach_what_single_ones_do_also_when_first_read_without_grad
     alone = [tensor.clone().requires_grad_() for tensor in tensors]
     packed = [tensor.clone().requires_grad_() for tensor in tensors]
     packing._attend_padded(*packed, (2, 3, 1), 0.3).square().sum().backward()
-    packing._RowAttention.apply(*alone, (2, 3, 1), 0, 0.3).square().sum().backward()
+    row_attention.RowAttention.apply(*alone, (2, 3, 1), 0, 0.3).square().sum().backward()
     for ours, theirs in zip(packed, alone, strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad)
 

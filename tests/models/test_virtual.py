@@ -5,7 +5,7 @@ import small_gemma as small
 import torch
 from peft import PrefixTuningConfig, PromptTuningConfig, get_peft_model
 
-from course_utils.models import packing, virtual
+from course_utils.models import packing, row_attention, virtual
 from course_utils.models.logprobs import linear_cross_entropy, next_token_targets
 
 KINDS = ("embeddings", "cache")
@@ -141,4 +141,4 @@ def test_attention_behind_a_prefix_passes_gradcheck(shared):
     shapes = [(5, 4, 3), (8, 2, 3), (8, 2, 3)]
     tensors = [torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_() for shape in shapes]
     lengths = (2, 2, 1) if shared else (5,)
-    assert torch.autograd.gradcheck(lambda *t: packing._RowAttention.apply(*t, lengths, shared, 0.7), tensors)
+    assert torch.autograd.gradcheck(lambda *t: row_attention.RowAttention.apply(*t, lengths, shared, 0.7), tensors)
