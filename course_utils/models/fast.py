@@ -54,20 +54,30 @@ def _replacement(module):
 
 
 def _lora_forward(layer, original, x, *args, **kwargs):
-    base, active = layer.base_layer, [name for name in layer.active_adapters if name in layer.lora_A]
+    base, factors = layer.base_layer, lora_factors(layer)
     plain = (
-        len(active) == 1
-        and not (args or kwargs or layer.disable_adapters or layer.merged)
-        and active[0] not in layer.lora_variant
-        and isinstance(layer.lora_dropout[active[0]], torch.nn.Identity)
-        and layer.lora_B[active[0]].bias is None
+        factors is not None
+        and not (args or kwargs)
         and x.dtype == _frozen_dtype(base)
         and not torch.is_autocast_enabled(x.device.type)
     )
+    return LoraLinear.apply(x, base, *factors) if plain else original(x, *args, **kwargs)
+
+
+def lora_factors(layer):
+    """(A, B, scaling) of the one adapter that a peft LoRA layer adds, y = x Wᵀ + s (x Aᵀ) Bᵀ; None when it adds none,
+    several, or anything else."""
+    active = [name for name in layer.active_adapters if name in layer.lora_A]
+    plain = (
+        len(active) == 1
+        and not (layer.disable_adapters or layer.merged)
+        and active[0] not in layer.lora_variant
+        and isinstance(layer.lora_dropout[active[0]], torch.nn.Identity)
+        and layer.lora_B[active[0]].bias is None
+    )
     if not plain:
-        return original(x, *args, **kwargs)
-    down, up = layer.lora_A[active[0]].weight, layer.lora_B[active[0]].weight
-    return LoraLinear.apply(x, base, down, up, layer.scaling[active[0]])
+        return None
+    return layer.lora_A[active[0]].weight, layer.lora_B[active[0]].weight, layer.scaling[active[0]]
 
 
 def _frozen_dtype(base):

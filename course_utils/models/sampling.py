@@ -3,13 +3,19 @@
 Shapes: B rows, P tokens of the longest prompt, V vocabulary.
 """
 
+import contextlib
+import os.path
 from dataclasses import dataclass
 
 import torch
 
 from course_utils.models import reserved
+from course_utils.models.prefix import read_prefix
+from course_utils.models.prepacked import prepacked
 
 BLOCK = 512  # words of a vocabulary that are summed first when one is drawn
+PACK_ROWS, PACK_TOKENS = 8, 8  # from here on packing all matrices costs less than it saves
+SHARED_TOKENS = 64  # a pass of its own costs as much as these in a common one
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,8 @@ def sample(model, prompts, *, max_new_tokens, temperature=1.0, stop_tokens=(), s
         temperature: 0 takes the most probable token every time; 1 samples the model's own distribution.
         stop_tokens: ids that end a row.
         seed: of this call's own random numbers; the same seed, prompts and machine give the same text.
-        beginning: a `prefix.Prefix` that all prompts share and that was read once; then <bos> stands there.
+        beginning: a `prefix.Prefix` that all prompts share and that was read once; then <bos> stands there. Without it
+            what the prompts share is read once here.
 
     Returns:
         list of B Samples, in the order of the prompts.
@@ -63,6 +70,22 @@ def sample(model, prompts, *, max_new_tokens, temperature=1.0, stop_tokens=(), s
         ValueError: an empty prompt, a negative temperature, or nothing to generate.
     """
     _check(prompts, max_new_tokens, temperature)
+    if beginning is None:
+        beginning, prompts = _shared_beginning(model, prompts)
+    many = len(prompts) >= PACK_ROWS and max_new_tokens >= PACK_TOKENS
+    with prepacked(model, len(prompts)) if many else contextlib.nullcontext():
+        return _write(model, prompts, max_new_tokens, temperature, stop_tokens, seed, beginning)
+
+
+def _shared_beginning(model, prompts):
+    """(prefix, the rest of each prompt): what all prompts begin with is read once, where that saves anything."""
+    shared = min(len(os.path.commonprefix(prompts)), min(map(len, prompts)) - 1)
+    if shared * (len(prompts) - 1) < SHARED_TOKENS:
+        return None, prompts
+    return read_prefix(model, prompts[0][:shared]), [prompt[shared:] for prompt in prompts]
+
+
+def _write(model, prompts, max_new_tokens, temperature, stop_tokens, seed, beginning):
     generator = torch.Generator(model.device).manual_seed(seed)
     stops = torch.tensor(sorted(stop_tokens), device=model.device)
     tokens, mask = (tensor.to(model.device) for tensor in _left_padded(prompts))
@@ -125,7 +148,9 @@ def draw(probabilities, uniform):
     Returns:
         (B,) int64.
     """
-    blocks = torch.nn.functional.pad(probabilities, (0, -probabilities.shape[1] % BLOCK)).unflatten(1, (-1, BLOCK))
+    missing = -probabilities.shape[1] % BLOCK  # of the last block
+    padded = torch.nn.functional.pad(probabilities, (0, missing)) if missing else probabilities
+    blocks = padded.unflatten(1, (-1, BLOCK))
     block = _invert(blocks.sum(dim=-1), uniform[0])
     inside = _invert(blocks[torch.arange(len(blocks), device=blocks.device), block[:, 0]], uniform[1])
     return (block * BLOCK + inside)[:, 0]
