@@ -5,7 +5,7 @@
     gradients    one number a trained weight
     head_gradient  of a head that learns: there from the loss on, before all others, and counted apart from them
     activations  what a block keeps for its backward pass, times tokens, times blocks
-    logits       one chunk of the head's output; never all of them, see models/logprobs
+    logits       a slice or a chunk of the head's output; never all of them, see models/logprobs
 
 At the loss all activations are alive and hardly any gradient; at the update all gradients and no activation. The peak
 is the larger of the two. Activations are those of the course's own training path (models/fast, models/packing, layers),
@@ -15,7 +15,7 @@ where a norm keeps its input, a linear layer its input and a gated MLP its two h
 import math
 from dataclasses import dataclass
 
-from course_utils.models.logprobs import BLOCK_WORDS
+from course_utils.models.logprobs import BLOCK_WORDS, DEFAULT_CHUNK, WHOLE_CHUNK
 
 METHODS = ("full", "lora", "qlora")
 LINEAR_PARTS = ("q", "k", "v", "o", "gate", "up", "down")
@@ -108,7 +108,7 @@ class Setting:
     optimizer_bytes: float = 8  # AdamW a trained weight: 8 in fp32, 2 with 8-bit moments
     optimizer_paged: bool = False  # moments wait in the CPU's memory, NVIDIA only
     checkpointing: bool = False  # keep only each block's input and compute the rest again
-    chunk: int = 256  # positions whose logits exist at one time
+    chunk: int = DEFAULT_CHUNK  # positions that go through the head at one time
     device: str = "cpu"  # of the step; a GPU takes the softmax of larger slices
 
     def __post_init__(self):
@@ -188,10 +188,18 @@ def activations(shape, setting):
 
 
 def logits(shape, setting):
-    """Bytes of one chunk of logits, and of the two float32 buffers in which its softmax is taken, slice by slice."""
-    chunk = min(setting.chunk, setting.rows * setting.length) * shape.vocabulary
+    """Bytes that the head's softmax works in.
+
+    Under a frozen head a slice of logits and its float32 copy, and each position's sum over the words; under one that
+    learns a chunk of logits, and two float32 buffers for the softmax of a slice of it.
+    """
+    positions = min(setting.chunk, setting.rows * setting.length)
     slice_words = BLOCK_WORDS["cpu" if setting.device == "cpu" else "gpu"]
-    return chunk * setting.activation_bytes + 2 * 4 * min(chunk, slice_words)
+    if setting.method == "full":
+        chunk = min(positions, WHOLE_CHUNK) * shape.vocabulary
+        return chunk * setting.activation_bytes + 2 * 4 * min(chunk, slice_words)
+    each = setting.activation_bytes + 4
+    return each * (min(positions * shape.vocabulary, slice_words) + positions * shape.width)
 
 
 def saved_by_qlora(shape, setting=None):
