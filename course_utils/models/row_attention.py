@@ -36,7 +36,7 @@ class RowAttention(torch.autograd.Function):
     def forward(ctx, query, key, value, row_lengths, shared, scaling):
         output, weights = torch.empty_like(query, memory_format=torch.contiguous_format), []
         prefix = len(key) - len(query)
-        groups = _groups(tuple(row_lengths), shared, prefix, query.shape[1])
+        groups = _groups(tuple(row_lengths), shared, prefix, query.shape[1], SCORES)
         accurate = torch.promote_types(query.dtype, torch.float32)
         for group in groups:
             q, k, v = group.queries(query, key.shape[1]), group.keys(key, prefix), group.keys(value, prefix)
@@ -109,14 +109,15 @@ class _Group:
 
 
 @lru_cache(maxsize=8)
-def _groups(row_lengths, shared, prefix, heads):
-    """All rows as groups, in order. The first row is alone when the others, or a learned prefix, make it different."""
+def _groups(row_lengths, shared, prefix, heads, scores):
+    """All rows as groups of so many scores, in order. A first row that others go on from, or that alone has a learned
+    prefix before it, is a group of its own."""
     alone = [_Group(0, row_lengths[:1], prefix)] if shared or prefix else []
     before, groups = shared + prefix if shared else 0, []
     start = row_lengths[0] if alone else 0
     for length in row_lengths[len(alone) :]:
         lengths = (*groups[-1].lengths, length) if groups else (length,)
-        if groups and len(lengths) * heads * max(lengths) * (before + max(lengths)) <= SCORES:
+        if groups and len(lengths) * heads * max(lengths) * (before + max(lengths)) <= scores:
             groups[-1] = _Group(groups[-1].start, lengths, before)
         else:
             groups.append(_Group(start, (length,), before))

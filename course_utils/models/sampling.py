@@ -4,7 +4,7 @@ Shapes: B rows, P tokens of the longest prompt, V vocabulary.
 """
 
 import contextlib
-import os.path
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -70,16 +70,26 @@ def sample(model, prompts, *, max_new_tokens, temperature=1.0, stop_tokens=(), s
         ValueError: an empty prompt, a negative temperature, or nothing to generate.
     """
     _check(prompts, max_new_tokens, temperature)
-    if beginning is None:
-        beginning, prompts = _shared_beginning(model, prompts)
+    beginning, prompts = _shared_beginning(model, prompts, max_new_tokens, beginning)
     many = len(prompts) >= PACK_ROWS and max_new_tokens >= PACK_TOKENS
     with prepacked(model, len(prompts)) if many else contextlib.nullcontext():
         return _write(model, prompts, max_new_tokens, temperature, stop_tokens, seed, beginning)
 
 
-def _shared_beginning(model, prompts):
-    """(prefix, the rest of each prompt): what all prompts begin with is read once, where that saves anything."""
-    shared = min(len(os.path.commonprefix(prompts)), min(map(len, prompts)) - 1)
+def _shared_beginning(model, prompts, max_new_tokens, beginning):
+    """(prefix or None, the rest of each prompt): what all prompts begin with is read once, where that saves anything.
+
+    Rows are padded behind it, and a sliding window counts places: where the window would matter, nothing is shared.
+    """
+    known = beginning.tokens if beginning else ()
+    longest = len(known) + max(map(len, prompts)) + max_new_tokens
+    window = getattr(model.config.get_text_config(), "sliding_window", None) or longest
+    if longest > window:
+        return None, [[*known, *prompt] for prompt in prompts]
+    if beginning:
+        return beginning, prompts
+    alike = itertools.takewhile(lambda column: len(set(column)) == 1, zip(*prompts, strict=False))
+    shared = min(len(list(alike)), min(map(len, prompts)) - 1)
     if shared * (len(prompts) - 1) < SHARED_TOKENS:
         return None, prompts
     return read_prefix(model, prompts[0][:shared]), [prompt[shared:] for prompt in prompts]

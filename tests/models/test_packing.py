@@ -97,15 +97,6 @@ def test_activation_checkpointing_changes_nothing(small_gemma, padded_batch):
         assert torch.equal(results[1][name], expected), name
 
 
-@pytest.mark.parametrize(("row_lengths", "shared"), [((2, 4), 0), ((2, 3, 1), 2)])
-@pytest.mark.parametrize("key_heads", [1, 2])
-def test_row_attention_passes_gradcheck(key_heads, row_lengths, shared):
-    generator = torch.Generator().manual_seed(0)
-    shapes = [(6, 4, 3), (6, key_heads, 3), (6, key_heads, 3)]
-    tensors = [torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_() for shape in shapes]
-    assert torch.autograd.gradcheck(lambda *t: row_attention.RowAttention.apply(*t, row_lengths, shared, 0.7), tensors)
-
-
 @pytest.mark.parametrize("library", [packing._attend_by_library, packing._attend_padded])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_by_hand_and_by_library_agree(dtype, library):

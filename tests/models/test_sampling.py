@@ -47,6 +47,38 @@ def test_a_batch_of_different_lengths_equals_one_by_one(model):
     assert rows == [greedy(model, [prompt])[0] for prompt in BATCH]
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["found", "given"])
+@pytest.mark.parametrize(("shared", "tokens"), [(11, 3), (11, 30), (8, 3)], ids=["worth it", "long", "not worth it"])
+def test_a_beginning_that_all_prompts_share_is_read_once_and_changes_nothing(model, monkeypatch, shared, tokens, known):
+    (beginning,), read, read_prefix = strong.token_lists([shared]), [], sampling.read_prefix
+    rest = [[row + 4, *range(7, 7 + row % 2)] for row in range(8)]
+    whole = [beginning + row for row in rest]
+    monkeypatch.setattr(
+        sampling, "read_prefix", lambda model, tokens: read.append(tokens) or read_prefix(model, tokens)
+    )
+    given = {"beginning": read_prefix(model, beginning)} if known else {}
+    rows = greedy(model, rest if known else whole, tokens, **given)
+    assert [row.tokens for row in rows] == [
+        most_probable(model, prompt, row.tokens) for prompt, row in zip(whole, rows, strict=True)
+    ]
+    inside = shared + 2 + tokens <= (getattr(model.config, "sliding_window", None) or 99)
+    assert read == ([beginning] if inside and not known and 7 * shared >= sampling.SHARED_TOKENS else [])
+
+
+def test_equal_prompts_keep_a_token_each(model):
+    (prompt,) = strong.token_lists([30])
+    rows = greedy(model, [prompt] * 4, 5)
+    assert rows == greedy(model, [prompt], 5) * 4
+
+
+@pytest.mark.parametrize(("rows", "tokens"), [(8, 8), (7, 8), (8, 7)])
+def test_matrices_are_packed_for_many_rows_of_many_tokens(tiny_model, monkeypatch, rows, tokens):
+    packed, prepacked = [], sampling.prepacked
+    monkeypatch.setattr(sampling, "prepacked", lambda model, rows: packed.append(rows) or prepacked(model, rows))
+    greedy(tiny_model, [[2, 5 + row] for row in range(rows)], tokens)
+    assert packed == ([8] if (rows, tokens) == (8, 8) else [])
+
+
 def test_left_padding_changes_no_logit(model, monkeypatch):
     seen, logits_of = [], sampling._logits
     monkeypatch.setattr(sampling, "_logits", lambda *given: seen.append(logits_of(*given)) or seen[-1])
