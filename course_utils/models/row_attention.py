@@ -84,8 +84,10 @@ class _Group:
 
     def rows(self, tensor):
         """(N, …) → (R, T, …), zero at pads."""
-        rows = self._split(tensor)
-        return torch.stack(rows) if len(set(self.lengths)) == 1 else pad_sequence(rows, batch_first=True)
+        rows = self._part(tensor)
+        if len(set(self.lengths)) == 1:
+            return rows.unflatten(0, (len(self.lengths), -1))
+        return pad_sequence(rows.split(self.lengths), batch_first=True)
 
     def queries(self, tensor, key_heads):
         """(N, H, D) → (R, K, T·G, D)."""
@@ -101,11 +103,14 @@ class _Group:
     def put(self, tensor, found):
         """Write (R, K, T·G, D) to this group's rows of an (N, H, D)."""
         found = found.unflatten(2, (self.longest, -1)).transpose(1, 2).flatten(2, 3)
-        for row, target in zip(found, self._split(tensor), strict=True):
+        if len(set(self.lengths)) == 1:
+            self._part(tensor).copy_(found.flatten(0, 1))
+            return
+        for row, target in zip(found, self._part(tensor).split(self.lengths), strict=True):
             target.copy_(row[: len(target)])
 
-    def _split(self, tensor):
-        return tensor[self.start : self.start + sum(self.lengths)].split(self.lengths)
+    def _part(self, tensor):
+        return tensor[self.start : self.start + sum(self.lengths)]
 
 
 @lru_cache(maxsize=8)

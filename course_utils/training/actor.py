@@ -74,8 +74,11 @@ class Actor(torch.nn.Module):
 
     def _states(self, batch):
         """(N, D) hidden states that predict the answers' tokens, and (N,) those tokens, row after row."""
-        hidden = packed_hidden(self.model, batch["input_ids"], batch["mask"])
-        targets = next_token_targets(batch["input_ids"], batch["completion_mask"])[batch["mask"]]
+        read = batch["mask"].clone()  # but a row's last token, which predicts none
+        read[:, :-1] &= batch["mask"][:, 1:]
+        read[:, -1] = False
+        hidden = packed_hidden(self.model, batch["input_ids"], read)
+        targets = next_token_targets(batch["input_ids"], batch["completion_mask"])[read]
         predicts = targets != IGNORE
         return hidden[predicts], targets[predicts]
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from small_policy import END, PROMPTS, make_actor
 
+from course_utils.training import actor as actor_module
 from course_utils.training import rollout
 from course_utils.training.actor import POLICY
 
@@ -69,7 +70,17 @@ def test_padding_changes_nothing(actor, answers):
     wide = {name: torch.nn.functional.pad(value, (0, 3)) for name, value in batch.items()}
     wide["input_ids"][~wide["mask"]] = 77
     for narrow, other in zip(actor.read(batch), actor.read(wide), strict=True):
-        assert torch.equal(other[:, :-3], narrow) and (other[:, -3:] == 0).all()
+        torch.testing.assert_close(other[:, :-3], narrow, rtol=0, atol=1e-6)
+        assert (other[:, -3:] == 0).all()
+
+
+def test_the_last_token_of_each_row_is_not_read(actor, answers, monkeypatch):
+    read, hidden = [], actor_module.packed_hidden
+    monkeypatch.setattr(actor_module, "packed_hidden", lambda *given: read.append(given[2]) or hidden(*given))
+    batch = answers.batch(list(range(len(IDS))))
+    actor.read(batch)
+    places = torch.arange(batch["mask"].shape[1])
+    assert torch.equal(read[0], places < batch["mask"].sum(dim=1, keepdim=True) - 1)
 
 
 def test_only_the_policy_and_the_value_learn(actor, answers):
