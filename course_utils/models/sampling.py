@@ -14,7 +14,7 @@ from course_utils.models.prefix import read_prefix
 from course_utils.models.prepacked import prepacked
 
 BLOCK = 512  # words of a vocabulary that are summed first when one is drawn
-PACK_ROWS, PACK_TOKENS = 8, 8  # from here on packing all matrices costs less than it saves
+PACK_TOKENS = 8  # from here on packing all matrices costs less than it saves, for any number of rows
 SHARED_TOKENS = 64  # a pass of its own costs as much as these in a common one
 
 
@@ -71,8 +71,7 @@ def sample(model, prompts, *, max_new_tokens, temperature=1.0, stop_tokens=(), s
     """
     _check(prompts, max_new_tokens, temperature)
     beginning, prompts = _shared_beginning(model, prompts, max_new_tokens, beginning)
-    many = len(prompts) >= PACK_ROWS and max_new_tokens >= PACK_TOKENS
-    with prepacked(model, len(prompts)) if many else contextlib.nullcontext():
+    with prepacked(model, len(prompts)) if max_new_tokens >= PACK_TOKENS else contextlib.nullcontext():
         return _write(model, prompts, max_new_tokens, temperature, stop_tokens, seed, beginning)
 
 
