@@ -95,6 +95,7 @@ def _shared_beginning(model, prompts, max_new_tokens, beginning):
 
 
 def _write(model, prompts, max_new_tokens, temperature, stop_tokens, seed, beginning):
+    """`sample` without its preparations; with a beginning, prompts are what follows it."""
     generator = torch.Generator(model.device).manual_seed(seed)
     stops = torch.tensor(sorted(stop_tokens), device=model.device)
     tokens, mask = (tensor.to(model.device) for tensor in _left_padded(prompts))
