@@ -152,6 +152,15 @@ def test_any_slice_of_the_vocabulary_gives_the_same(slice_words, monkeypatch):
         torch.testing.assert_close(sliced, whole, rtol=1e-10, atol=1e-10)
 
 
+def test_a_head_that_learns_has_no_more_logits_at_once_than_its_own_bound(monkeypatch):
+    asked, chunks = [], logprobs._chunks
+    monkeypatch.setattr(logprobs, "_chunks", lambda *given: asked.append(given[-1]) or chunks(*given))
+    hidden, weight, targets = example()
+    logprobs.linear_cross_entropy(hidden, weight, targets, chunk_size=10_000).backward()
+    logprobs.token_logprobs(hidden, weight, targets, chunk_size=10_000).sum().backward()
+    assert asked == [logprobs.WHOLE_CHUNK] * 2
+
+
 def test_a_retained_graph_gives_the_same_gradient_again():
     hidden, weight, targets = example()
     loss = logprobs.linear_cross_entropy(hidden, weight, targets, chunk_size=4)
