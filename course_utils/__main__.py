@@ -8,7 +8,9 @@ import importlib.util
 import sys
 from typing import NamedTuple
 
-OLDEST, NEWEST = (3, 11), (3, 13)  # as requires-python in pyproject.toml says; a test compares
+import course_utils
+
+OLDEST, NEWEST = course_utils.__pythons__
 
 
 class Command(NamedTuple):
@@ -55,8 +57,8 @@ def main(argv):
 
 def run(command, argv):
     """Set up what the command needs, go on in the environment's Python, do the command."""
-    from course_utils.commands import environment
     from course_utils.files import AssetError
+    from course_utils.setup import environment
 
     try:
         if command.environment and command.module != "setup":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from course_utils import downloads, files, runtime
 from course_utils.files import AssetError
-from course_utils.pins import ASSETS, Asset, damaged
+from course_utils.pinned_files import ASSETS, Asset, damaged
 
 __all__ = ["ASSETS", "Asset", "AssetError", "AssetMissing", "export", "fetch", "path", "states", "verify"]
 

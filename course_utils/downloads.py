@@ -16,7 +16,7 @@ from pathlib import Path
 
 from course_utils import files
 from course_utils.files import AssetError
-from course_utils.pins import damaged
+from course_utils.pinned_files import damaged
 
 
 def fetch(asset, folder, report=print):

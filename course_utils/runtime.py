@@ -3,7 +3,7 @@
     COURSE_TIER     cpu, gpu-16gb, gpu-24gb, gpu-80gb; default: what the device's memory allows
     COURSE_SEED     a whole number, default 0
     COURSE_MODEL    a hub id or a folder; default: the model that the course brings along
-    COURSE_HOME     assets and models     COURSE_RUNS  checkpoints     COURSE_RESULTS  reported figures (see places)
+    COURSE_HOME     assets and models     COURSE_RUNS  checkpoints     COURSE_RESULTS  reported figures (see folders)
     COURSE_OFFLINE  1 forbids every use of the Hugging Face hub
     OMP_NUM_THREADS is respected
 
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from course_utils import devices, machine
 from course_utils.devices import TIERS
-from course_utils.places import KEEP, home, home_is_shared, host, results, runs, survival
+from course_utils.folders import KEEP, home, home_is_shared, host, results, runs, survival
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +46,7 @@ class Run:
     attention: implementation for transformers, "sdpa" or "eager".
     threads: that torch computes with.
     seed: that python, numpy and torch were seeded with.
-    home, runs, results: folders, see places.
+    home, runs, results: see the module folders.
     persistent: whether runs is still there when this machine is gone.
     reasons: the printed lines.
     """

@@ -35,9 +35,9 @@ def own_places(monkeypatch, tmp_path):
 @pytest.fixture(scope="session")
 def tiny_gguf(tmp_path_factory):
     """A GGUF file of a two-layer Gemma 3 with a readable vocabulary."""
-    import tiny
+    from helpers import tiny_gguf
 
-    return tiny.write_gguf(tmp_path_factory.mktemp("gguf") / "tiny.gguf")
+    return tiny_gguf.write_gguf(tmp_path_factory.mktemp("gguf") / "tiny.gguf")
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from course_utils.commands import bundle, environment, first_cell
+from course_utils.commands import bundle
 from course_utils.reporting import widgets
+from course_utils.setup import environment, first_cell
 
 GUARD = Path(__file__).resolve().parent / "guard"
 LEFT_OUT = re.compile(r"(from_lm_to_llm|course_utils|__editable__|ipywidgets|.*\.pth$)")

@@ -1,19 +1,19 @@
 """Looking assets up, verifying them, and sharing them with a class."""
 
-import packages
 import pytest
+from helpers import pip_packages
 
 from course_utils import assets, downloads
 from course_utils.assets import AssetError, AssetMissing
-from course_utils.pins import Asset
+from course_utils.pinned_files import Asset
 
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """An empty COURSE_HOME, and one small asset as the whole table."""
     monkeypatch.setenv("COURSE_HOME", str(tmp_path / "home"))
-    kept = (packages.member("a.txt", b"aaa", "0/a"), packages.member("sub/b.txt", b"bb", "0/b"))
-    pinned = Asset("small", "to test with", "MIT", (packages.wheel(tmp_path, "small", {}),), kept)
+    kept = (pip_packages.member("a.txt", b"aaa", "0/a"), pip_packages.member("sub/b.txt", b"bb", "0/b"))
+    pinned = Asset("small", "to test with", "MIT", (pip_packages.wheel(tmp_path, "small", {}),), kept)
     for module in (assets, downloads):
         if hasattr(module, "ASSETS"):
             monkeypatch.setattr(module, "ASSETS", {"small": pinned})

@@ -7,10 +7,9 @@ line, the symbol and the version: the library moved, nothing else is broken.
 from collections import defaultdict
 from pathlib import Path
 
-import library_use
 import nbformat
-import notebook_form
 import pytest
+from helpers import library_use, notebook_form
 
 ROOT = Path(__file__).resolve().parents[1]
 

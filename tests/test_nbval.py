@@ -4,10 +4,10 @@ import os
 import subprocess
 import sys
 
-import little
 import nbformat
-import notebook_form
 import pytest
+from helpers import notebook_form
+from helpers import sample_notebooks as made
 
 from course_utils.commands import test as command
 
@@ -27,17 +27,15 @@ def nbval(tmp_path_factory):
     folder = tmp_path_factory.mktemp("nbval")
     for name, changes in ALTERED.items():
         cells = [
-            little.code("run-sum", "print(1 + 1)", printed="2\n", count=1),
-            little.code("run-python", "import sys; print(sys.executable)", printed=sys.executable + "\n", count=2),
-            little.code("exercise-division", "1 / 0", "nbval-skip", count=3),
-            little.code(
-                "run-clock", "import time; print(time.time())", "nbval-ignore-output", printed="1.0\n", count=4
-            ),
-            little.code("run-silent", "x = 1", count=5),
+            made.code("run-sum", "print(1 + 1)", printed="2\n", count=1),
+            made.code("run-python", "import sys; print(sys.executable)", printed=sys.executable + "\n", count=2),
+            made.code("exercise-division", "1 / 0", "nbval-skip", count=3),
+            made.code("run-clock", "import time; print(time.time())", "nbval-ignore-output", printed="1.0\n", count=4),
+            made.code("run-silent", "x = 1", count=5),
         ]
         changes = dict(changes)
         cells[changes.pop("index", 0)].update(changes)
-        little.notebook(cells, folder / f"{name}.ipynb")
+        made.notebook(cells, folder / f"{name}.ipynb")
     options = ["-rA", "--color=no", "-p", "no:cacheprovider", f"--rootdir={folder}", "-c", os.devnull]
     done = subprocess.run([*command.NBVAL, *options, str(folder)], cwd=folder, capture_output=True, text=True)
     return folder, done.stdout

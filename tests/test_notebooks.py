@@ -6,10 +6,10 @@ from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
-import little
 import nbformat
-import notebook_form as form
 import pytest
+from helpers import notebook_form as form
+from helpers import sample_notebooks as made
 from nbformat.v4 import new_output
 
 HOME, TEMPORARY = ("/" + name for name in ("home", "tmp"))  # what the form refuses; this file holds no such path
@@ -97,25 +97,26 @@ def test_the_first_cell_is_the_same_everywhere():
 
 def good():
     """A notebook to which no rule objects: 20 code cells that print, each after a word of prose."""
-    cells = [little.prose("promise", "| tier | time | memory |\n|---|---|---|\n| cpu | 4 min | 1.9 GB |")]
+    cells = [made.prose("promise", "| tier | time | memory |\n|---|---|---|\n| cpu | 4 min | 1.9 GB |")]
     cells += [
-        little.code("prediction-guess", "predictions.predict('a', 500, question='how many', unit='')", printed="500")
+        made.code("prediction-guess", "predictions.predict('a', 500, question='how many', unit='')", printed="500")
     ]
-    cells += [
-        little.code("claims-before", "claims.expect('a', statement='s', baseline='b', at_least=1000)", printed="s")
-    ]
+    cells += [made.code("claims-before", "claims.expect('a', statement='s', baseline='b', at_least=1000)", printed="s")]
     for number in range(17):
-        cells += [little.prose(f"why-step-{number}"), little.code(f"run-step-{number}", "print(1)", printed="1\n")]
+        cells += [
+            made.prose(f"why-step-{number}"),
+            made.code(f"run-step-{number}", "print(1)", printed="1\n"),
+        ]
     cells += [
-        little.prose("break-it"),
-        little.code("claims", "claims.check('a')\npredictions.score('a', 1)", printed="ok"),
+        made.prose("break-it"),
+        made.code("claims", "claims.check('a')\npredictions.score('a', 1)", printed="ok"),
     ]
     codes = [cell for cell in cells if cell.cell_type == "code"]
     for count, cell in enumerate(codes, 1):
         cell.execution_count = count
     first = next(position for position, cell in enumerate(cells) if cell.id.startswith("claims-before"))
     cells[first].id = "expect-before"
-    return little.notebook(cells)
+    return made.notebook(cells)
 
 
 def recipe(tier):
@@ -206,7 +207,10 @@ def test_no_recipe_is_a_problem_not_a_pass():
 
 
 def test_a_comment_marks_a_cell_as_a_tag_does():
-    assert form.tags(little.code("run-it", "x = 1\n# NBVAL_IGNORE_OUTPUT", "hide")) == {"nbval-ignore-output", "hide"}
+    assert form.tags(made.code("run-it", "x = 1\n# NBVAL_IGNORE_OUTPUT", "hide")) == {
+        "nbval-ignore-output",
+        "hide",
+    }
 
 
 @pytest.mark.parametrize("output", [PLOT, WIDGET], ids=["plot", "widget"])
@@ -233,7 +237,7 @@ def test_code_cells_in_a_row(removed, fires):
     notebook = good()
     gone = {f"why-step-{number}" for number in removed}
     notebook.cells = [cell for cell in notebook.cells if cell.id not in gone]
-    notebook.cells += [little.prose(f"more-{number}") for number in range(9)]
+    notebook.cells += [made.prose(f"more-{number}") for number in range(9)]
     assert any("in a row" in problem for problem in form.shape(notebook)) is fires
 
 
@@ -250,7 +254,7 @@ def test_an_exercise_with_checker_and_solution_passes():
     notebook = changed(
         new_id="exercise-sum", tags=["nbval-skip"], source="def mine():\n    ...\n\nsums.check_sum(mine)"
     )
-    notebook.cells.append(little.prose("solution-sum", "<details>\nIt is…\n</details>"))
+    notebook.cells.append(made.prose("solution-sum", "<details>\nIt is…\n</details>"))
     assert form.exercises(notebook, "assert sums.check_sum(wrong)") == []
     assert "calls no checker" in form.exercises(notebook, "")[0]
 
@@ -263,7 +267,7 @@ def test_widget_state_is_refused():
 
 def test_repeated_functions_and_first_cells_are_found():
     def book(*sources):
-        return little.notebook([little.code(f"run-{n}", source) for n, source in enumerate(sources)])
+        return made.notebook([made.code(f"run-{n}", source) for n, source in enumerate(sources)])
 
     notebooks = {
         "00": book("def toy(): pass"),

@@ -6,7 +6,7 @@ import pytest
 
 from course_utils import recipes, runtime
 from course_utils.data import reviews
-from course_utils.evaluation import adapter_methods
+from course_utils.experiments import comparison
 
 ROWS = [(number, tier) for number in recipes.notebooks() for tier in recipes.TIERS]
 
@@ -83,7 +83,7 @@ def test_no_adapter_asks_for_more_reviews_than_there_are(number, tier):
 def test_the_adapters_learn_as_the_trials_of_the_long_comparison_do():
     for number in ("10", "11", "12", "13", "14"):
         row = recipes.of(number, "cpu")
-        assert (row.steps, row.batch_size) == (adapter_methods.TRIAL_STEPS, adapter_methods.BATCH)
+        assert (row.steps, row.batch_size) == (comparison.TRIAL_STEPS, comparison.BATCH)
 
 
 @pytest.mark.parametrize("wrong", [{"prompts": 99}, {"new_tokens": 64}])

@@ -9,9 +9,9 @@ import sys
 import numpy
 import pytest
 import torch
-from faked_machines import fake_cpu, fake_cuda, fake_mps
+from helpers.faked_machines import fake_cpu, fake_cuda, fake_mps
 
-from course_utils import devices, places, runtime
+from course_utils import devices, folders, runtime
 
 HUB = ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "TOKENIZERS_PARALLELISM")
 
@@ -174,7 +174,7 @@ def test_a_shared_home_is_said_in_the_line_of_runs(monkeypatch):
 
 
 def test_colab_without_drive_is_not_persistent(monkeypatch, tmp_path):
-    monkeypatch.setattr(places, "ROOT", tmp_path / "root")
+    monkeypatch.setattr(folders, "ROOT", tmp_path / "root")
     monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
     run = runtime.start(quiet=True)
     assert run.persistent is False and "mount Google Drive" in run.reasons[-1]

@@ -1,7 +1,7 @@
 """The five methods through peft, whose models are what the course trains; weights can be copied from and to ours.
 
 With the same weights both give the same logits and gradients (fp32: to 1e-5; a test keeps it so). Methods go by the
-names of `training.recipe`: "lora", "ia3", "prompt", "p-tuning" and "prefix".
+names of `engine.recipe`: "lora", "ia3", "prompt", "p-tuning" and "prefix".
 """
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from course_utils.adapters import ia3, layers, lora, p_tuning, prefix_tuning, prompt_tuning, switching, weights
-from course_utils.models import virtual
+from course_utils.models import virtual_tokens
 from course_utils.models.packing import use_row_attention
 
 METHODS = ("lora", "ia3", "prompt", "p-tuning", "prefix")
@@ -95,7 +95,7 @@ def _prefix(model, *, tokens=20, hidden=None):
     from peft import PrefixTuningConfig
 
     if getattr(model.base_model, "gradient_checkpointing", False):
-        raise ValueError(virtual.CHECKPOINTING)
+        raise ValueError(virtual_tokens.CHECKPOINTING)
     config = model.config.get_text_config()
     return PrefixTuningConfig(
         num_virtual_tokens=tokens,

@@ -5,13 +5,13 @@
 No token stands behind them, so the first layers can be told something that no word could say. Attention sees them as it
 sees a prompt that has been read, which is why a real prompt can be turned into a prefix without loss (`of_prompt`).
 Training P itself is often unstable at first; the paper therefore learns P = MLP(E) and drops the MLP afterwards
-(`hidden`, `drop_encoder`). The cache of transformers, in which P lives, is touched in `models.virtual` alone.
+(`hidden`, `drop_encoder`). The cache of transformers, in which P lives, is touched in `models.virtual_tokens` alone.
 """
 
 import torch
 
 from course_utils.adapters import prompt_tuning
-from course_utils.models import virtual
+from course_utils.models import virtual_tokens
 
 
 class Prefix(torch.nn.Module):
@@ -58,7 +58,7 @@ def inject(model, *, tokens=20, hidden=None, prompt_ids=None):
         ValueError: activation checkpointing is on, or both hidden and prompt_ids are given.
     """
     if getattr(model.base_model, "gradient_checkpointing", False):
-        raise ValueError(virtual.CHECKPOINTING)
+        raise ValueError(virtual_tokens.CHECKPOINTING)
     if hidden and prompt_ids is not None:
         raise ValueError("A prompt's keys and values cannot be put into a network's output: leave out hidden.")
     start = None if prompt_ids is None else of_prompt(model, prompt_ids)
@@ -68,15 +68,15 @@ def inject(model, *, tokens=20, hidden=None, prompt_ids=None):
     prefix = Prefix(shape, hidden)
     if start is not None:
         prefix.embedding.weight.data = flat(start).to(prefix.embedding.weight.dtype)
-    return prompt_tuning.attach(model, prefix, put=virtual.before_cache)
+    return prompt_tuning.attach(model, prefix, put=virtual_tokens.before_cache)
 
 
 @torch.no_grad()
 def of_prompt(model, prompt_ids):
     """(L, 2, K, k, H): the keys and values that a real prompt of k tokens, <bos> first, leaves in every layer."""
-    cache = virtual.filled([], 1)
+    cache = virtual_tokens.filled([], 1)
     model.base_model(torch.tensor([prompt_ids], device=model.device), past_key_values=cache, use_cache=True)
-    return virtual.read(cache)
+    return virtual_tokens.read(cache)
 
 
 def flat(learned):

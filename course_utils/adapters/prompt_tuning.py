@@ -8,7 +8,7 @@ exactly that text. `p` lives where the embeddings enter the first layer; Gemma s
 
 import torch
 
-from course_utils.models import virtual
+from course_utils.models import virtual_tokens
 
 
 class SoftPrompt(torch.nn.Module):
@@ -58,7 +58,7 @@ def repeated(ids, count):
     return [ids[place % len(ids)] for place in range(count)]
 
 
-def attach(model, module, put=virtual.before_embeddings):
+def attach(model, module, put=virtual_tokens.before_embeddings):
     """Freeze the model and let what `module()` returns stand before its rows; another task's module may replace it."""
     if hasattr(model, "virtual_tokens"):
         raise ValueError(

@@ -13,7 +13,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from course_utils.commands.installers import SetupError
+from course_utils.setup.installers import SetupError
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("course_utils", "pyproject.toml", "README.md")

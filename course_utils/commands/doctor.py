@@ -13,9 +13,9 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata
 
-from course_utils import devices, machine, places, runtime
-from course_utils.__main__ import NEWEST, OLDEST
-from course_utils.commands import requirements
+import course_utils
+from course_utils import devices, folders, machine, runtime
+from course_utils.setup import requirements
 
 STATES = ("OK", "WARN", "FAIL")
 FREE_MEMORY = (2.5, 6)  # GiB: the base model trains in about 4, the largest notebooks in about 6
@@ -64,12 +64,12 @@ def _level(value, bounds):
 
 def _install(package, bounds=""):
     """How to get a package within its range on this machine."""
-    if places.host() != "local" and package in IMAGE_PACKAGES:
+    if folders.host() != "local" and package in IMAGE_PACKAGES:
         return {
             "colab": "Runtime → Disconnect and delete runtime, then connect again for the current image",
             "kaggle": "Settings → Environment → Always use latest environment, then restart",
-        }[places.host()]
-    if places.clone() and places.host() == "local":
+        }[folders.host()]
+    if folders.clone() and folders.host() == "local":
         return SETUP
     if package == "torch":
         return f'uv pip install --torch-backend=auto --reinstall "torch{bounds}"'
@@ -93,9 +93,10 @@ def _version_row(requirement):
 
 def package_rows():
     """Rows for Python and each package that the course needs."""
-    bounds = ".".join(map(str, OLDEST)), ".".join(map(str, NEWEST))
+    oldest, newest = course_utils.__pythons__
+    bounds = ".".join(map(str, oldest)), ".".join(map(str, newest))
     found = f"{platform.python_version()}, needs {bounds[0]} to {bounds[1]}"
-    fits = OLDEST <= sys.version_info[:2] <= NEWEST
+    fits = oldest <= sys.version_info[:2] <= newest
     remedy = "" if fits else f"make course PYTHON=python{bounds[1]}"
     rows = [Row("python", "OK" if fits else "FAIL", found, remedy)]
     try:
@@ -107,7 +108,7 @@ def package_rows():
 
 def _unused_gpu_rows():
     """A Row when the machine has an NVIDIA GPU that torch does not see, and nobody hid it."""
-    driver = (places.ROOT / "proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi")
+    driver = (folders.ROOT / "proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi")
     if not driver or "CUDA_VISIBLE_DEVICES" in os.environ:
         return []
     import torch
@@ -169,15 +170,15 @@ def space_rows():
     remedy = "" if state == "OK" else "close other programs and shut down other notebooks' kernels"
     rows = [Row("memory", state, f"{free:.1f} of {total:.1f} GiB free", remedy)]
     try:
-        folder = places.runs()
+        folder = folders.runs()
         free = shutil.disk_usage(folder).free / machine.GIB
     except (OSError, ValueError) as error:
         return [*rows, _from_error("runs", error)]
     state = _level(free, FREE_DISK)
     remedy = "" if state == "OK" else "free some space, or set COURSE_HOME to a folder on a larger disk"
     rows.append(Row("disk", state, f"{free:.1f} GiB free for {folder}", remedy))
-    survives, why = places.survival(folder)
-    remedy = "" if survives else places.KEEP[places.host()]
+    survives, why = folders.survival(folder)
+    remedy = "" if survives else folders.KEEP[folders.host()]
     return [*rows, Row("runs", "OK" if survives else "WARN", f"{folder}: {why}", remedy)]
 
 

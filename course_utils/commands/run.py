@@ -26,11 +26,11 @@ from course_utils.reporting import records
 REFERENCE = Path(__file__).resolve().parents[2] / "notebooks" / "reference"
 # experiment → its module, with POINTS, SETTING, measure(point, run, folder) and summary(points)
 EXPERIMENTS = {
-    "sft": "course_utils.evaluation.demonstrations",
-    "rlhf": "course_utils.evaluation.overoptimization",
-    "comparison": "course_utils.evaluation.adapter_methods",
-    "quantization": "course_utils.evaluation.rounding",
-    "qlora": "course_utils.evaluation.rounded_base",
+    "sft": "course_utils.experiments.sft",
+    "rlhf": "course_utils.experiments.rlhf",
+    "comparison": "course_utils.experiments.comparison",
+    "quantization": "course_utils.experiments.quantization",
+    "qlora": "course_utils.experiments.qlora",
 }
 
 
@@ -62,9 +62,9 @@ def main(argv=None):
 
 def measure(experiment, point, run, folder):
     """One point, in this process; 0, or 1 with one message."""
-    from course_utils.training import stages
-    from course_utils.training.checkpoint import CheckpointError
-    from course_utils.training.loop import TrainingStopped
+    from course_utils.engine import stages
+    from course_utils.engine.checkpoint import CheckpointError
+    from course_utils.engine.loop import TrainingStopped
 
     try:
         result = experiment.measure(point, run, folder / point)
@@ -101,7 +101,7 @@ def record(experiment, name, folder):
 
 def setting_key(setting):
     """Points measured under another setting are not mixed with these."""
-    from course_utils.training.checkpoint import fingerprint
+    from course_utils.engine.checkpoint import fingerprint
 
     return fingerprint(json.dumps(setting, sort_keys=True))
 

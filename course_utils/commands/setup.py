@@ -2,7 +2,7 @@
 
 import argparse
 
-from course_utils.commands import environment, install
+from course_utils.setup import environment, install
 
 
 def main(argv=None):

@@ -60,7 +60,7 @@ def _soak(options, folder):
 def run_job(name, output):
     """Train the small or the real run in this process, or go on with it; 0 when it ended."""
     from course_utils.commands import soak_jobs
-    from course_utils.training.checkpoint import CheckpointError
+    from course_utils.engine.checkpoint import CheckpointError
 
     try:
         soak_jobs.JOBS[name](output)

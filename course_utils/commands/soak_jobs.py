@@ -4,8 +4,8 @@ of PPO, and one on the base model.
 
 import torch
 
-from course_utils.training.loop import train
-from course_utils.training.recipe import TrainingRecipe
+from course_utils.engine.loop import train
+from course_utils.engine.recipe import TrainingRecipe
 
 STEPS, SAVE_EVERY, WORDS, WIDTH = 60, 4, 512, 256
 BEFORE_LAST = STEPS - SAVE_EVERY
@@ -60,7 +60,8 @@ def real(output):
     from dataclasses import replace
 
     from course_utils import runtime
-    from course_utils.training import sft, stages
+    from course_utils.engine import stages
+    from course_utils.training import sft
 
     run = runtime.start(quiet=True)
     recipe = replace(

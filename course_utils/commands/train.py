@@ -30,8 +30,8 @@ def main(argv=None):
     options = _parser().parse_args(argv)
     if options.tier:
         os.environ["COURSE_TIER"] = options.tier
-    from course_utils.training import loop, parallel
-    from course_utils.training.checkpoint import CheckpointError
+    from course_utils.engine import loop, parallel
+    from course_utils.engine.checkpoint import CheckpointError
 
     world = parallel.world()
     try:
@@ -61,7 +61,7 @@ def _parser():
 
 def _refuse_a_second_run(output, resume):
     """Say it before the model is loaded."""
-    from course_utils.training import checkpoint
+    from course_utils.engine import checkpoint
 
     steps = checkpoint.steps(output / "checkpoints")
     if steps and not resume:
@@ -71,7 +71,7 @@ def _refuse_a_second_run(output, resume):
 
 
 def _train(options, run, output):
-    from course_utils.training import stages
+    from course_utils.engine import stages
 
     stage = importlib.import_module(STAGES[options.stage])
     recipe = stage.recipe_of(run.tier, seed=run.seed)

@@ -20,7 +20,7 @@ import torch
 
 from course_utils.evaluation import comparison
 from course_utils.models import prefix, sampling
-from course_utils.models.fast import fast_blocks
+from course_utils.models.fused_forward import fast_blocks
 from course_utils.models.logprobs import token_logprobs
 
 

@@ -187,3 +187,13 @@ class Bags:
     def turned_times(self, values):
         """Xᵀ a, (words,)."""
         return torch.zeros(self.shape[1]).index_add_(0, self.words, values[self.rows])
+
+
+def to_line(ratings):
+    """Ratings as one line of whole hundredths, so that thousands of them do not take thousands of lines."""
+    return " ".join(str(round(100 * rating)) for rating in ratings.tolist())
+
+
+def from_line(line):
+    """What `to_line` was given, to a hundredth."""
+    return torch.tensor([int(word) / 100 for word in line.split()])

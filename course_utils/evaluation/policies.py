@@ -11,7 +11,7 @@ from course_utils.adapters import switching
 from course_utils.data import lexicon
 from course_utils.evaluation import comparison, preference
 from course_utils.models import sampling
-from course_utils.models.fast import fast_blocks
+from course_utils.models.fused_forward import fast_blocks
 from course_utils.tensors import moved
 from course_utils.training import objectives, rollout
 from course_utils.training.actor import POLICY, REFERENCE

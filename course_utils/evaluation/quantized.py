@@ -11,7 +11,7 @@ import torch
 
 from course_utils import assets
 from course_utils.evaluation import comparison
-from course_utils.models import chosen
+from course_utils.models import custom_model
 from course_utils.models.convert import parameter_name
 from course_utils.models.gguf_file import GGUFFile
 from course_utils.models.logprobs import token_logprobs
@@ -26,7 +26,7 @@ def source_file():
         AssetMissing: the file has not been fetched.
     """
     if asked := os.environ.get("COURSE_MODEL", "").strip():
-        raise chosen.ModelError(
+        raise custom_model.ModelError(
             f"This notebook looks into the file that the course's own model came from, and COURSE_MODEL={asked} puts "
             "another model in its place: unset COURSE_MODEL and restart the kernel."
         )

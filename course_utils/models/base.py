@@ -11,7 +11,7 @@ import shutil
 
 from course_utils import assets, files, runtime
 from course_utils.files import AssetError
-from course_utils.models import chosen
+from course_utils.models import custom_model
 
 FORMAT = 1  # raise it when `convert` writes something else, so that an older converted copy is not taken
 CONVERTED_SIZE = 570_000_000  # bytes, rounded up
@@ -123,11 +123,11 @@ def load_base(*, dtype=None, device=None, trainable=False):
     """
     run = runtime.current()
     asked = os.environ.get("COURSE_MODEL", "").strip()
-    source, name = (chosen.source(asked), asked) if asked else (prepare(), "Gemma 3 270M (pre-trained, Q4_K_M)")
+    source, name = (custom_model.source(asked), asked) if asked else (prepare(), "Gemma 3 270M (pre-trained, Q4_K_M)")
     from transformers import AutoModelForCausalLM
 
     settings = {"dtype": dtype or run.dtype, "attn_implementation": run.attention}
-    with chosen.explained(asked) if asked else contextlib.nullcontext(), _without_progress_bars():
+    with custom_model.explained(asked) if asked else contextlib.nullcontext(), _without_progress_bars():
         tokenizer = _load_tokenizer(source, own=not asked)
         model = AutoModelForCausalLM.from_pretrained(source, **settings)
     if run.attention == "sdpa":

@@ -26,7 +26,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from course_utils.models import virtual
+from course_utils.models import virtual_tokens
 from course_utils.models.row_attention import RowAttention
 
 ATTENTION = "within_rows"
@@ -46,7 +46,7 @@ def packed_hidden(model, input_ids, mask):
     if mask.dtype != torch.bool or mask.shape != input_ids.shape:
         raise ValueError(f"Expected a bool mask {tuple(input_ids.shape)}, got {mask.dtype} {tuple(mask.shape)}.")
     trunk = model.get_base_model() if hasattr(model, "get_base_model") else model
-    soft = virtual.of_library(model)
+    soft = virtual_tokens.of_library(model)
     here = _can_share(trunk, input_ids, soft.count if soft else 0)
     shared = shared_length(input_ids, mask) if here else 0
     if soft and not (here and (shared or len(input_ids) == 1)):

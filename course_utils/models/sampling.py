@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import torch
 
-from course_utils.models import reserved
+from course_utils.models import static_cache
+from course_utils.models.onednn_weights import prepacked
 from course_utils.models.prefix import read_prefix
-from course_utils.models.prepacked import prepacked
 
 BLOCK = 512  # words of a vocabulary that are summed first when one is drawn
 PACK_TOKENS = 8  # from here on packing all matrices costs less than it saves, for any number of rows
@@ -100,7 +100,7 @@ def _write(model, prompts, max_new_tokens, temperature, stop_tokens, seed, begin
     stops = torch.tensor(sorted(stop_tokens), device=model.device)
     tokens, mask = (tensor.to(model.device) for tensor in _left_padded(prompts))
     shared = len(beginning.tokens) if beginning else 0
-    cache = reserved.reserve(model, len(prompts), shared + tokens.shape[1] + max_new_tokens, beginning)
+    cache = static_cache.reserve(model, len(prompts), shared + tokens.shape[1] + max_new_tokens, beginning)
     active = torch.arange(len(prompts))  # which prompt each remaining row belongs to
     written = [[] for _ in prompts]
     stopped = [False] * len(prompts)
@@ -113,7 +113,7 @@ def _write(model, prompts, max_new_tokens, temperature, stop_tokens, seed, begin
             written[prompt].append(int(tokens[row]))
             stopped[prompt] = bool(ended[row])
         if ended.any():  # finished rows leave the batch
-            kept = reserved.without(ended)
+            kept = static_cache.without(ended)
             if len(kept) == 0:
                 break
             tokens, mask, positions, active = tokens[kept], mask[kept], positions[kept], active[kept.cpu()]

@@ -2,8 +2,8 @@
 
     y = x Ŵᵀ,  dx = dy Ŵ          Ŵ is decoded in the forward pass and again in the backward pass, never kept
 
-No gradient goes into the codes: only adapters learn (QLoRA, Dettmers et al. 2023). `models.fast` joins an adapter's
-product with its frozen layer's.
+No gradient goes into the codes: only adapters learn (QLoRA, Dettmers et al. 2023). `models.fused_forward` joins an
+adapter's product with its frozen layer's.
 """
 
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ class FrozenLinear(torch.nn.Linear):
 
     @property
     def decoded_dtype(self):
-        """Of `weight`, without decoding it; tells models.fast that this layer never learns."""
+        """Of `weight`, without decoding it; tells models.fused_forward that this layer never learns."""
         return self.quantized.dtype
 
     @property

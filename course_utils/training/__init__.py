@@ -1,1 +1,1 @@
-"""Losses, the one gradient loop, crash-safe checkpoints, and the stages of the pipeline that are built from them."""
+"""What is taught: losses as pure functions, and the stages of the pipeline that are built from them."""

@@ -12,7 +12,7 @@ import torch
 
 from course_utils.adapters import switching
 from course_utils.models import sampling
-from course_utils.models.fast import fast_blocks
+from course_utils.models.fused_forward import fast_blocks
 from course_utils.models.heads import ScalarHead
 from course_utils.models.logprobs import IGNORE, next_token_targets, token_logprobs
 from course_utils.models.packing import packed_hidden, use_row_attention

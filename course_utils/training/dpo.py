@@ -8,7 +8,7 @@ difference of a pair it would cancel.
 
 import torch
 
-from course_utils.models.fast import fast_blocks
+from course_utils.models.fused_forward import fast_blocks
 from course_utils.models.packing import shared_length
 from course_utils.tensors import moved
 from course_utils.training import objectives

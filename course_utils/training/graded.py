@@ -12,14 +12,14 @@ import torch
 from course_utils import recipes
 from course_utils.adapters import library
 from course_utils.data import graded
+from course_utils.engine.recipe import TrainingRecipe
 from course_utils.models.base import load_base
-from course_utils.models.fast import fast_blocks
+from course_utils.models.fused_forward import fast_blocks
 from course_utils.models.heads import last_of_rows
 from course_utils.models.logprobs import label_logprobs
 from course_utils.models.packing import packed_hidden, use_row_attention
 from course_utils.tensors import moved
 from course_utils.training import sft
-from course_utils.training.recipe import TrainingRecipe
 
 # Where prompt, P- and prefix tuning start, cut after twenty tokens: real words about the task, as Li and Liang (2021)
 # advise. Lester et al. (2021) compare random numbers, words of the vocabulary and the names of the classes

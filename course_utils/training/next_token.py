@@ -5,7 +5,7 @@ Pre-training counts every token, SFT only those of the answer. Nothing else diff
 
 import torch
 
-from course_utils.models.fast import fast_blocks
+from course_utils.models.fused_forward import fast_blocks
 from course_utils.models.logprobs import linear_cross_entropy, next_token_targets
 from course_utils.models.packing import packed_hidden
 from course_utils.tensors import moved

@@ -24,12 +24,13 @@ import numpy as np
 import torch
 
 from course_utils import runtime
-from course_utils.models.fast import fast_blocks
+from course_utils.engine import batching, function_fingerprint, loop, stop_messages
+from course_utils.engine.recipe import TrainingRecipe
+from course_utils.engine.schedule import learning_rate
+from course_utils.models.fused_forward import fast_blocks
 from course_utils.tensors import moved
-from course_utils.training import batching, faults, identity, loop, objectives, rollout
+from course_utils.training import objectives, rollout
 from course_utils.training.actor import Actor
-from course_utils.training.recipe import TrainingRecipe
-from course_utils.training.schedule import learning_rate
 
 KL_GAIN, KL_ERROR = 0.1, 0.2  # of the adaptive controller (Ziegler et al. 2019, section 2.2)
 
@@ -192,7 +193,7 @@ class Trainer(loop.Trainer):
             self.module.kept = found if keep else None
             return found
         except (RuntimeError, MemoryError) as error:
-            if not keep or not faults.is_out_of_memory(error):
+            if not keep or not stop_messages.is_out_of_memory(error):
                 raise
         return self._read(batch, keep=False)
 
@@ -263,7 +264,7 @@ def adapted(kl_coef, kl, target):
 
 def reward_identity(reward):
     """A fingerprint of a reward function: its own `identity` when it has one, else of all that it is made of."""
-    return reward.identity if hasattr(reward, "identity") else identity.of(reward)
+    return reward.identity if hasattr(reward, "identity") else function_fingerprint.of(reward)
 
 
 def _check_prompts(prompts):

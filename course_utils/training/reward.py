@@ -21,14 +21,14 @@ from course_utils import recipes
 from course_utils.adapters import switching
 from course_utils.data import preference, rated_texts
 from course_utils.data.answers import Turns
+from course_utils.engine.checkpoint import fingerprint
+from course_utils.engine.recipe import TrainingRecipe
 from course_utils.models.base import load_base
-from course_utils.models.fast import fast_blocks
+from course_utils.models.fused_forward import fast_blocks
 from course_utils.models.heads import ScalarHead, last_of_rows
 from course_utils.models.packing import packed_hidden
 from course_utils.training import sft
-from course_utils.training.checkpoint import fingerprint
 from course_utils.training.objectives import bradley_terry_loss
-from course_utils.training.recipe import TrainingRecipe
 
 RANK = 8
 ANSWER_TOKENS = 28  # three words of opening and 24 sampled tokens

@@ -18,10 +18,11 @@ from course_utils import recipes, runtime
 from course_utils.adapters import switching
 from course_utils.data import openings, preference
 from course_utils.data.answers import Turns
+from course_utils.engine import stages
+from course_utils.engine.recipe import TrainingRecipe
 from course_utils.training import actor as actors
-from course_utils.training import ppo, reward, sft, stages
+from course_utils.training import ppo, reward, sft
 from course_utils.training.ppo import PPOLoss, PPORecipe, PromptRows
-from course_utils.training.recipe import TrainingRecipe
 
 MAX_LENGTH = 64  # tokens of a prompt
 CENTRE = 32  # pairs whose texts have a mean score of zero

@@ -11,11 +11,11 @@ import torch
 from course_utils import recipes, runtime
 from course_utils.adapters import switching
 from course_utils.data import instructions
+from course_utils.engine.loop import train
+from course_utils.engine.recipe import TrainingRecipe
 from course_utils.models.base import load_base
 from course_utils.models.packing import use_row_attention
-from course_utils.training.loop import train
 from course_utils.training.next_token import NextTokenLoss
-from course_utils.training.recipe import TrainingRecipe
 
 RANK = 16
 MAX_LENGTH = 256  # tokens of instruction and answer together

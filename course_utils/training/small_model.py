@@ -6,9 +6,9 @@ weights sit in the blocks, and it learns something within minutes. The loss is t
 
 from course_utils import runtime
 from course_utils.data.instructions import TokenCollator
+from course_utils.engine.recipe import TrainingRecipe
 from course_utils.models.packing import use_row_attention
 from course_utils.training.next_token import NextTokenLoss
-from course_utils.training.recipe import TrainingRecipe
 from course_utils.training.sft import Job
 
 BOS, PAD, VOCABULARY = 256, 257, 258

@@ -1,8 +1,8 @@
 """The small Gemma 3, and what its logits are."""
 
 import pytest
-import small_gemma as small
-from small_gemma import CASES, shaken
+from helpers import two_layer_gemma as small
+from helpers.two_layer_gemma import CASES, shaken
 
 from course_utils.adapters import library
 

@@ -1,8 +1,8 @@
 """Around linear layers and away again; merged equals unmerged."""
 
 import pytest
-import small_gemma as small
 import torch
+from helpers import two_layer_gemma as small
 
 from course_utils.adapters import ia3, layers, lora
 

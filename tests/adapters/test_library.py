@@ -3,12 +3,12 @@
 import json
 
 import pytest
-import small_gemma as small
 import torch
-from small_gemma import CASES, shaken
+from helpers import two_layer_gemma as small
+from helpers.two_layer_gemma import CASES, shaken
 
 from course_utils.adapters import library, weights
-from course_utils.training.recipe import METHODS
+from course_utils.engine.recipe import METHODS
 
 
 def loss(logits):

@@ -1,6 +1,6 @@
 import pytest
-import small_gemma
 import torch
+from helpers import two_layer_gemma
 
 from course_utils.adapters import library, p_tuning, prompt_tuning, weights
 
@@ -50,13 +50,13 @@ def test_another_kind_is_refused(base):
 @pytest.mark.parametrize("kind", ["mlp", "lstm"])
 @pytest.mark.parametrize("attach", [p_tuning.inject, lambda model, **sizes: library.attach(model, "p-tuning", **sizes)])
 def test_an_encoder_can_start_as_a_text(attach, kind):
-    model = attach(small_gemma.build(), tokens=6, hidden=16, kind=kind, text_ids=[17, 35, 21, 4])
+    model = attach(two_layer_gemma.build(), tokens=6, hidden=16, kind=kind, text_ids=[17, 35, 21, 4])
     vectors = model.virtual_tokens() if hasattr(model, "virtual_tokens") else model.get_prompt(1)[0]
     words = model.get_input_embeddings()(torch.tensor([17, 35, 21, 4, 17, 35]))
     torch.testing.assert_close(vectors, words, rtol=1e-3, atol=1e-3)
 
 
 def test_without_a_text_the_network_starts_by_itself():
-    vectors = p_tuning.inject(small_gemma.build(), tokens=6).virtual_tokens()
-    words = prompt_tuning.start(small_gemma.build(), 6, [17])
+    vectors = p_tuning.inject(two_layer_gemma.build(), tokens=6).virtual_tokens()
+    words = prompt_tuning.start(two_layer_gemma.build(), 6, [17])
     assert vectors.norm(dim=-1).max() < words.norm(dim=-1).min()

@@ -1,6 +1,6 @@
 import pytest
-import small_gemma as small
 import torch
+from helpers import two_layer_gemma as small
 
 from course_utils.adapters import prefix_tuning, weights
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from strong import model as strong_model
+from helpers.attention_models import model as strong_model
 
 from course_utils.adapters import switching
 

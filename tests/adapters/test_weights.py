@@ -1,8 +1,8 @@
 """Counting, swapping and recognising."""
 
 import pytest
-import small_gemma as small
 import torch
+from helpers import two_layer_gemma as small
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
 from course_utils.adapters import library, weights

@@ -54,7 +54,7 @@ def contend(name, steps):
 
 
 def ours(job):
-    from course_utils.training import loop, stages
+    from course_utils.engine import loop, stages
 
     module = stages.seeded(job.build, 0)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -81,8 +81,8 @@ def make_trainer(job, checkpointing, folder, callbacks):
     from trl import RewardConfig, RewardTrainer
 
     from course_utils import runtime
+    from course_utils.engine.batching import rows_of_step
     from course_utils.models import base
-    from course_utils.training.batching import rows_of_step
 
     run, recipe = runtime.current(), job.recipe
     model = AutoModelForSequenceClassification.from_pretrained(base.prepare(), num_labels=1, dtype=run.dtype)

@@ -57,7 +57,7 @@ def contend(name):
 
 def ours(model, tokenizer, prompts, tokens, seed):
     from course_utils.models import sampling
-    from course_utils.models.fast import fast_blocks
+    from course_utils.models.fused_forward import fast_blocks
 
     with fast_blocks(model):
         return [row.tokens for row in sampling.sample(model, prompts, max_new_tokens=tokens, seed=seed)]

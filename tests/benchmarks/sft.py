@@ -105,9 +105,9 @@ class Setting:
     def __init__(self, steps, own):
         from course_utils import runtime
         from course_utils.data import instructions
+        from course_utils.engine.batching import rows_of_step
+        from course_utils.engine.recipe import TrainingRecipe
         from course_utils.models.base import load_base
-        from course_utils.training.batching import rows_of_step
-        from course_utils.training.recipe import TrainingRecipe
 
         self.run = runtime.start(quiet=True)
         self.model, self.tokenizer = load_base()
@@ -148,8 +148,8 @@ class Setting:
 
 
 def train_ours(setting):
+    from course_utils.engine import loop
     from course_utils.models.packing import use_row_attention
-    from course_utils.training import loop
     from course_utils.training.next_token import NextTokenLoss
 
     setting.read = setting.batches

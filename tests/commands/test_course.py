@@ -3,8 +3,8 @@
 import json
 import os
 
-import little
 import pytest
+from helpers import sample_notebooks as made
 
 from course_utils.commands import course, notebook_runner
 from course_utils.reporting import claims, records
@@ -14,8 +14,8 @@ IMPORT = f"import sys; sys.path.insert(0, {str(course.NOTEBOOKS.parent)!r}); fro
 
 
 def write(folder, name, *sources):
-    cells = [little.code(f"run-{number}", source) for number, source in enumerate(sources)]
-    return little.notebook(cells, folder / f"{name}.ipynb")
+    cells = [made.code(f"run-{number}", source) for number, source in enumerate(sources)]
+    return made.notebook(cells, folder / f"{name}.ipynb")
 
 
 def kept(name):

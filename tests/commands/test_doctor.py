@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from faked_machines import fake_cpu, fake_cuda, fake_mps
+from helpers.faked_machines import fake_cpu, fake_cuda, fake_mps
 
-from course_utils import assets, machine, places
-from course_utils.commands import doctor, requirements
+from course_utils import assets, folders, machine
+from course_utils.commands import doctor
 from course_utils.models import base
+from course_utils.setup import requirements
 
 
 @pytest.fixture(autouse=True)
@@ -22,8 +23,8 @@ def healthy(monkeypatch, tmp_path):
     for name in ("COURSE_MODEL", "COURSE_OFFLINE", "LOCAL_RANK", "CUDA_VISIBLE_DEVICES", "COURSE_TIER"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COURSE_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(places, "ROOT", tmp_path / "root")
-    monkeypatch.setattr(places, "survival", lambda folder: (True, "kept"))
+    monkeypatch.setattr(folders, "ROOT", tmp_path / "root")
+    monkeypatch.setattr(folders, "survival", lambda folder: (True, "kept"))
     monkeypatch.setattr(machine, "memory_gib", lambda: (16.0, 12.0))
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=50 * 2**30))
     monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
@@ -135,7 +136,7 @@ def test_remedy_for_a_package_never_replaces_the_hosts_torch(monkeypatch, health
     assert "pip" not in row("torch").remedy and "current image" in row("torch").remedy
     assert row("trl").remedy == 'python -m pip install "trl>=1.12,<2"'
     monkeypatch.delenv("COLAB_RELEASE_TAG")
-    monkeypatch.setattr(places, "PACKAGE", Path("/nowhere/course_utils"))
+    monkeypatch.setattr(folders, "PACKAGE", Path("/nowhere/course_utils"))
     assert row("torch").remedy == 'uv pip install --torch-backend=auto --reinstall "torch>=2.11,<3"'
 
 
@@ -177,7 +178,7 @@ def test_disk(gib, state, monkeypatch):
 
 
 def test_runs_that_do_not_survive_warn(monkeypatch):
-    monkeypatch.setattr(places, "survival", lambda folder: (False, "lost when Colab ends the session"))
+    monkeypatch.setattr(folders, "survival", lambda folder: (False, "lost when Colab ends the session"))
     monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
     assert row("runs").state == "WARN" and row("runs").remedy == "mount Google Drive and restart the kernel"
 
@@ -224,7 +225,8 @@ def test_doctor_works_without_a_package(missing, tmp_path):
     """In a real process in which importing the package fails, as on a machine that lacks it."""
     (tmp_path / f"{missing}.py").write_text(f"raise ModuleNotFoundError('No module named {missing}')")
     code = (
-        "import sys; from importlib import metadata; from course_utils.commands import doctor, requirements\n"
+        "import sys; from importlib import metadata\n"
+        "from course_utils.commands import doctor; from course_utils.setup import requirements\n"
         "real = requirements.installed_version\n"
         f"requirements.installed_version = lambda name: None if name == {missing!r} else real(name)\n"
         "sys.exit(doctor.main([]))"

@@ -4,9 +4,9 @@ import json
 import subprocess
 import sys
 
-import little
 import nbformat
 import pytest
+from helpers import sample_notebooks as made
 
 from course_utils.commands import notebook_runner
 
@@ -16,7 +16,7 @@ def run(tmp_path):
     """run(cells, …) → (outcome, executed copy, printed progress)."""
 
     def run(cells, **options):
-        path = little.notebook(cells, tmp_path / "05_little.ipynb")
+        path = made.notebook(cells, tmp_path / "05_little.ipynb")
         before, lines = path.read_bytes(), []
         executed = tmp_path / "executed" / path.name
         outcome = notebook_runner.run_notebook(
@@ -35,10 +35,10 @@ def test_a_good_notebook(run, tmp_path, monkeypatch):
     spec.write_text(json.dumps({"argv": ["no-such-python"], "display_name": "another", "language": "python"}))
     report = "import os, sys; print(sys.executable, os.environ['COURSE_NOTEBOOK'], os.path.basename(os.getcwd()))"
     cells = [
-        little.prose("promise"),
-        little.code("run-where", report),
-        little.code("exercise-stub", "1 / 0", "nbval-skip", printed="old"),
-        little.code("run-memory", "block = bytearray(300_000_000); del block"),
+        made.prose("promise"),
+        made.code("run-where", report),
+        made.code("exercise-stub", "1 / 0", "nbval-skip", printed="old"),
+        made.code("run-memory", "block = bytearray(300_000_000); del block"),
     ]
     outcome, executed, printed = run(cells)
     assert (outcome.status, outcome.cells, outcome.error) == ("ok", 2, None)
@@ -52,15 +52,15 @@ def test_a_good_notebook(run, tmp_path, monkeypatch):
 
 def test_memory_of_children_counts(run):
     child = "import time; block = bytearray(400_000_000); time.sleep(1)"
-    cells = [little.code("run-child", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])")]
+    cells = [made.code("run-child", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])")]
     assert run(cells)[0].peak_memory_mb > 400
 
 
 def test_a_failing_cell_is_named_and_ends_its_notebook(run):
     cells = [
-        little.code("run-first", "print(1)"),
-        little.code("run-broken", "raise ValueError('too few rows')"),
-        little.code("run-after", "print(2)", printed="a result of an older run"),
+        made.code("run-first", "print(1)"),
+        made.code("run-broken", "raise ValueError('too few rows')"),
+        made.code("run-after", "print(2)", printed="a result of an older run"),
     ]
     outcome, executed, printed = run(cells)
     assert (outcome.status, outcome.cells, outcome.failed_cell) == ("failed", 1, "run-broken")
@@ -70,19 +70,19 @@ def test_a_failing_cell_is_named_and_ends_its_notebook(run):
 
 
 def test_a_kernel_that_dies_is_said_in_words(run):
-    outcome, _, printed = run([little.code("run-dies", "import os; os._exit(1)")])
+    outcome, _, printed = run([made.code("run-dies", "import os; os._exit(1)")])
     assert outcome.status == "failed"
     assert "cell run-dies: the kernel died" in printed
 
 
 def test_a_slow_cell_is_stopped(run):
-    outcome, _, _ = run([little.code("run-slow", "import time; time.sleep(60)")], timeout=1)
+    outcome, _, _ = run([made.code("run-slow", "import time; time.sleep(60)")], timeout=1)
     assert (outcome.status, outcome.failed_cell) == ("failed", "run-slow")
     assert outcome.seconds < 30
 
 
 def test_saving_runs_the_exercise_stubs_too(run):
-    outcome, executed, _ = run([little.code("exercise-stub", "print('not yet')", "nbval-skip")], save=True)
+    outcome, executed, _ = run([made.code("exercise-stub", "print('not yet')", "nbval-skip")], save=True)
     assert (outcome.cells, executed.cells[0].execution_count) == (1, 1)
 
 
@@ -96,7 +96,7 @@ def test_an_interrupt_keeps_what_ran_and_leaves_no_kernel(run, monkeypatch):
         return execute(self, cell, index)
 
     monkeypatch.setattr(notebook_runner.NotebookClient, "execute_cell", interrupted_at_the_second)
-    outcome, executed, _ = run([little.code("run-first", "print(1)"), little.code("run-second", "print(2)")])
+    outcome, executed, _ = run([made.code("run-first", "print(1)"), made.code("run-second", "print(2)")])
     assert (outcome.status, outcome.cells) == ("interrupted", 1)
     assert executed.cells[0].outputs[0].text == "1\n"
     assert kernels[0].wait(timeout=10) is not None

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from course_utils.commands import run
+from course_utils.engine import stages
 from course_utils.reporting import records
-from course_utils.training import stages
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """setup is the environment, then the assets, each in the Python that has what it takes."""
 
-from course_utils.commands import environment, install, setup
+from course_utils.commands import setup
+from course_utils.setup import environment, install
 
 
 def test_setup_ends_with_the_assets(monkeypatch, capsys):

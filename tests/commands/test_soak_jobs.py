@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from course_utils.commands import soak_jobs
-from course_utils.training import checkpoint
+from course_utils.engine import checkpoint
 
 
 def test_the_small_run_learns_saves_eight_files_and_is_read_back(tmp_path):

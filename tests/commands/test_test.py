@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-import little
 import pytest
+from helpers import sample_notebooks as made
 
 from course_utils.commands import course
 from course_utils.commands import test as command
@@ -33,7 +33,7 @@ def ran(monkeypatch):
 @pytest.fixture
 def notebooks(monkeypatch, tmp_path):
     for name in ("00_a", "05_b"):
-        little.notebook([], tmp_path / f"{name}.ipynb")
+        made.notebook([], tmp_path / f"{name}.ipynb")
     monkeypatch.setattr(course, "NOTEBOOKS", tmp_path)
 
 

@@ -3,8 +3,9 @@ from dataclasses import replace
 import pytest
 
 from course_utils.commands import train
-from course_utils.training import checkpoint, sft
-from course_utils.training.recipe import TrainingRecipe
+from course_utils.engine import checkpoint
+from course_utils.engine.recipe import TrainingRecipe
+from course_utils.training import sft
 
 RECIPE = TrainingRecipe(steps=6, batch_size=4, learning_rate=1e-2, max_length=120, save_every=2, warmup_steps=2)
 ROWS = [{"prompt": f"is the film {word}", "answer": "yes"} for word in "abcdefgh"]

@@ -82,3 +82,8 @@ def test_ridge_learns_words_and_knows_nothing_of_unseen_ones():
     found = graded.ridge(rows[:50], rows[50:], ["good film", "bad film", "unknown words", ""])
     assert found[0] > 1 and found[1] < -1
     assert found[2] == found[3] == pytest.approx(sum(row["mean"] for row in rows[:50]) / 50, abs=1e-5)
+
+
+def test_ratings_are_kept_to_a_hundredth():
+    assert graded.to_line(torch.tensor([1.234, -0.5])) == "123 -50"
+    assert graded.from_line("123 -50").tolist() == pytest.approx([1.23, -0.5])

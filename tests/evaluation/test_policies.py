@@ -1,8 +1,8 @@
 """Answers are paired, judged by three judges, and as far from the reference as their own tokens say."""
 
 import pytest
-import small_rlhf
 import torch
+from helpers import toy_rlhf
 
 from course_utils import runtime
 from course_utils.evaluation import policies, preference
@@ -13,7 +13,7 @@ SIZE = {"samples_each": 4, "answer_tokens": 5}
 
 @pytest.fixture
 def pieces(monkeypatch, tiny_folder, one_thread):
-    small_rlhf.arrange(monkeypatch, tiny_folder)
+    toy_rlhf.arrange(monkeypatch, tiny_folder)
     return rlhf.pieces(runtime.start(quiet=True), progress=False, say=lambda line: None)
 
 
@@ -35,7 +35,7 @@ def test_numbers_belong_to_their_answers(pieces, judged):
     assert all(getattr(found, name).shape == (4, 4) for name in vars(found) if name != "texts")
     assert len(found.texts) == 4
     assert all(len(row) == 4 for row in found.texts)
-    assert all(text.startswith(words["opening"]) for row, words in zip(found.texts, small_rlhf.OPENINGS, strict=True)
+    assert all(text.startswith(words["opening"]) for row, words in zip(found.texts, toy_rlhf.OPENINGS, strict=True)
                for text in row)  # fmt: skip
     again = pieces.gold(["a film"], [found.texts[2][3]])
     assert found.gold[2, 3].item() == pytest.approx(again.item(), abs=0.05)

@@ -89,7 +89,8 @@ def test_the_file_is_the_courses_own_or_none(tiny_gguf, monkeypatch):
     monkeypatch.setattr(quantized.assets, "path", lambda name: tiny_gguf.parent)
     assert quantized.source_file().formats == GGUFFile(tiny_gguf).formats
     monkeypatch.setenv("COURSE_MODEL", "google/gemma-3-270m")
-    with pytest.raises(quantized.chosen.ModelError, match=r"COURSE_MODEL=google/gemma-3-270m .* unset COURSE_MODEL"):
+    refusal = r"COURSE_MODEL=google/gemma-3-270m .* unset COURSE_MODEL"
+    with pytest.raises(quantized.custom_model.ModelError, match=refusal):
         quantized.source_file()
 
 

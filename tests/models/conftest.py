@@ -1,8 +1,8 @@
 """The small Gemma 3, with LoRA on all its linear layers."""
 
 import pytest
-import small_gemma as small
 import torch
+from helpers import two_layer_gemma as small
 from peft import LoraConfig, get_peft_model
 
 

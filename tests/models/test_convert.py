@@ -4,8 +4,8 @@ import copy
 import json
 
 import pytest
-import tiny
 import torch
+from helpers import tiny_gguf
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -39,7 +39,7 @@ def test_logits_are_theirs_with_weights_so_rounded(tiny_model, theirs):
     for parameter in rounded.parameters():
         parameter.data = parameter.data.bfloat16().float()
     for layer in rounded.model.layers:  # they take the real model's 256 for every file; llama.cpp divides by √head_dim
-        layer.self_attn.scaling = tiny.HEAD**-0.5
+        layer.self_attn.scaling = tiny_gguf.HEAD**-0.5
     tokens = torch.tensor([[2, 300, 310, 320, 7]])
     with torch.inference_mode():
         torch.testing.assert_close(tiny_model(tokens).logits, rounded(tokens).logits, atol=1e-3, rtol=1e-3)

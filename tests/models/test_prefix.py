@@ -1,11 +1,11 @@
 """Packed behind a shared prefix, a question reads exactly as it does alone."""
 
 import pytest
-import strong
 import torch
+from helpers import attention_models
+from helpers.attention_models import token_lists
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strong import token_lists
 
 from course_utils.models import prefix
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module", params=["gemma", "llama", "mistral", "qwen"])
 def model(request):
     """A model of another make each time, whose sliding window, if any, is shorter than the prefixes below."""
-    return strong.model(request.param)
+    return attention_models.model(request.param)
 
 
 def alone(model, tokens, query):

@@ -1,20 +1,20 @@
 """The sampler writes what an argmax over the whole text would, whatever stands beside a row in its batch."""
 
 import pytest
-import strong
 import torch
+from helpers import attention_models
 
 from course_utils.models import sampling
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-BATCH = strong.token_lists([3, 30, 1, 7, 12])  # one longer than the window of 16
+BATCH = attention_models.token_lists([3, 30, 1, 7, 12])  # one longer than the window of 16
 
 
 @pytest.fixture(scope="module", params=["gemma", "gpt2"])
 def model(request):
     """A model with a sliding window, and one with absolute positions."""
-    return strong.model(request.param)
+    return attention_models.model(request.param)
 
 
 def most_probable(model, prompt, continuation):
@@ -50,7 +50,7 @@ def test_a_batch_of_different_lengths_equals_one_by_one(model):
 @pytest.mark.parametrize("known", [False, True], ids=["found", "given"])
 @pytest.mark.parametrize(("shared", "tokens"), [(11, 3), (11, 30), (8, 3)], ids=["worth it", "long", "not worth it"])
 def test_a_beginning_that_all_prompts_share_is_read_once_and_changes_nothing(model, monkeypatch, shared, tokens, known):
-    (beginning,), read, read_prefix = strong.token_lists([shared]), [], sampling.read_prefix
+    (beginning,), read, read_prefix = attention_models.token_lists([shared]), [], sampling.read_prefix
     rest = [[row + 4, *range(7, 7 + row % 2)] for row in range(8)]
     whole = [beginning + row for row in rest]
     monkeypatch.setattr(
@@ -66,7 +66,7 @@ def test_a_beginning_that_all_prompts_share_is_read_once_and_changes_nothing(mod
 
 
 def test_equal_prompts_keep_a_token_each(model):
-    (prompt,) = strong.token_lists([30])
+    (prompt,) = attention_models.token_lists([30])
     rows = greedy(model, [prompt] * 4, 5)
     assert rows == greedy(model, [prompt], 5) * 4
 

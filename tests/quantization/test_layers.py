@@ -6,7 +6,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from course_utils.models.fast import LoraLinear, fast_blocks
+from course_utils.models.fused_forward import LoraLinear, fast_blocks
 from course_utils.quantization import gptq, integer, layers, nf4
 
 INT4 = functools.partial(integer.quantize, bits=4, granularity="group", group=32)

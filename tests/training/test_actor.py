@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from small_policy import END, PROMPTS, make_actor
+from helpers.toy_policy import END, PROMPTS, make_actor
 
 from course_utils.training import actor as actor_module
 from course_utils.training import rollout

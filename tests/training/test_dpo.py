@@ -8,9 +8,10 @@ from datasets import Dataset
 
 from course_utils.adapters import switching
 from course_utils.data import preference
+from course_utils.engine import loop
+from course_utils.engine.recipe import TrainingRecipe
 from course_utils.models.base import load_base
-from course_utils.training import actor, dpo, loop, objectives
-from course_utils.training.recipe import TrainingRecipe
+from course_utils.training import actor, dpo, objectives
 
 PAIRS = [
     {"prompt": "the film?", "chosen": good, "rejected": bad}

@@ -4,9 +4,10 @@ import torch
 from course_utils import recipes
 from course_utils.adapters import library, weights
 from course_utils.data import graded as data
-from course_utils.training import graded, sft, stages
-from course_utils.training.loop import train
-from course_utils.training.recipe import METHODS
+from course_utils.engine import stages
+from course_utils.engine.loop import train
+from course_utils.engine.recipe import METHODS
+from course_utils.training import graded, sft
 
 ROWS = [
     {"text": f"the film is {word}", "ratings": ratings, "mean": sum(ratings) / 2}

@@ -4,10 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from small_policy import PROMPTS, SmallTurns, evens, make_loss, make_recipe
+from helpers.toy_policy import PROMPTS, SmallTurns, evens, make_loss, make_recipe
 
-from course_utils.training import checkpoint, loop, ppo, rollout
-from course_utils.training.checkpoint import CheckpointError
+from course_utils.engine import checkpoint, loop
+from course_utils.engine.checkpoint import CheckpointError
+from course_utils.training import ppo, rollout
 
 RUN = SimpleNamespace(device="cpu", autocast=None, grad_scaler=False)
 

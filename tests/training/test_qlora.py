@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from course_utils.engine import loop, stages
+from course_utils.engine.recipe import TrainingRecipe
 from course_utils.quantization import layers
-from course_utils.training import loop, qlora, stages
-from course_utils.training.recipe import TrainingRecipe
+from course_utils.training import qlora
 
 ROWS = [{"text": f"{word} film", "ratings": [rating] * 3} for word, rating in (("great", 3), ("bad", -3)) * 4]
 RECIPE = TrainingRecipe(steps=4, batch_size=4, learning_rate=1e-2, warmup_steps=1, schedule="constant")

@@ -9,9 +9,10 @@ import torch
 from course_utils import recipes, runtime
 from course_utils.adapters import switching
 from course_utils.data import preference
-from course_utils.training import reward, sft, stages
-from course_utils.training.loop import train
-from course_utils.training.recipe import TrainingRecipe
+from course_utils.engine import stages
+from course_utils.engine.loop import train
+from course_utils.engine.recipe import TrainingRecipe
+from course_utils.training import reward, sft
 
 RECIPE = TrainingRecipe(steps=30, batch_size=4, learning_rate=1e-2, max_length=120, warmup_steps=3)
 GOOD, BAD = ["good", "a great film", "fine", "great movie"], ["bad", "a bad film", "no", "bad movie is bad"]

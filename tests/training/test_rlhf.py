@@ -3,18 +3,19 @@
 from dataclasses import replace
 
 import pytest
-import small_rlhf
 import torch
+from helpers import toy_rlhf
 
 from course_utils import runtime
 from course_utils.adapters import switching
 from course_utils.data import lexicon
-from course_utils.training import ppo, reward, rlhf, sft, stages
+from course_utils.engine import stages
+from course_utils.training import ppo, reward, rlhf, sft
 
 
 @pytest.fixture
 def size(monkeypatch, tiny_folder, one_thread):
-    return small_rlhf.arrange(monkeypatch, tiny_folder)
+    return toy_rlhf.arrange(monkeypatch, tiny_folder)
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_the_parts_are_those_of_their_stages(pieces):
 
 
 def test_known_reviews_score_zero_on_average(pieces):
-    known = small_rlhf.PAIRS[: rlhf.CENTRE]
+    known = toy_rlhf.PAIRS[: rlhf.CENTRE]
     for scorer in (pieces.proxy, pieces.gold):
         scores = scorer(2 * known["prompt"], known["chosen"] + known["rejected"])
         assert scores.mean().item() == pytest.approx(0, abs=0.02)

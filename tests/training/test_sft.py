@@ -6,9 +6,10 @@ import torch
 from datasets import Dataset
 
 from course_utils import recipes, runtime
-from course_utils.training import sft, stages
-from course_utils.training.loop import train
-from course_utils.training.recipe import TrainingRecipe
+from course_utils.engine import stages
+from course_utils.engine.loop import train
+from course_utils.engine.recipe import TrainingRecipe
+from course_utils.training import sft
 
 RECIPE = TrainingRecipe(steps=30, batch_size=4, learning_rate=1e-2, max_length=120, warmup_steps=3)
 ROWS = [

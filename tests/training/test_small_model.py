@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from course_utils import runtime
+from course_utils.engine import loop, stages
 from course_utils.quantization import detective
-from course_utils.training import loop, small_model, stages
+from course_utils.training import small_model
 
 TEXT = "The rain in Spain falls mainly on the plain. " * 30
 

@@ -1,0 +1,1 @@
+"""What carries a run, whatever is learned: the one gradient loop, crash-safe checkpoints, stages that go on."""

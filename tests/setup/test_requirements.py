@@ -1,0 +1,94 @@
+"""pyproject.toml is the one source of dependencies; the other files agree with it, and it admits what Colab has."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from course_utils.setup import requirements
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EVERYTHING = tuple(PROJECT["optional-dependencies"])
+COLAB = {"torch": "2.11.0+cu128", "transformers": "5.15.0", "peft": "0.20.0", "accelerate": "1.14.0"}
+COLAB |= {"numpy": "2.1.0", "ipywidgets": "7.7.1"}
+
+
+def pins():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines if not line.startswith("#"))
+
+
+@pytest.mark.parametrize("name", COLAB)
+def test_the_ranges_admit_what_colab_has(name):
+    (line,) = [line for line in requirements.declared() if Requirement(line).name == name]
+    assert requirements.fits(line, COLAB[name])
+    assert not requirements.fits(line, "0.1")
+    assert not requirements.fits(line, "99.0")
+
+
+def test_the_python_of_colab_is_admitted():
+    assert SpecifierSet(PROJECT["requires-python"]).contains("3.13.0")
+
+
+def test_every_requirement_has_a_pin_inside_its_range():
+    tested = {canonicalize_name(name): version for name, version in pins().items()}
+    for line in requirements.declared(EVERYTHING):
+        name = canonicalize_name(Requirement(line).name)
+        assert name in tested, f"{name} has no pin"
+        assert requirements.fits(line, tested[name]), f"{line} against {tested[name]}"
+
+
+def test_no_pin_is_for_one_machine_only():
+    assert not [version for version in pins().values() if not re.fullmatch(r"[0-9][0-9.a-z]*", version)]
+
+
+def test_conda_says_nothing_twice():
+    lines = (ROOT / "environment.yml").read_text(encoding="utf-8").splitlines()
+    entries = [line.strip().removeprefix("- ") for line in lines if line.startswith("  ")]
+    python = "python " + PROJECT["requires-python"]
+    assert entries == [python, "pip", "pip:", "--constraint constraints.txt", "--editable .[lab,test]"]
+
+
+def test_what_is_missing_or_outside_its_range_is_unmet(monkeypatch):
+    versions = {"torch": "2.13.0+cpu", "numpy": "1.26.4"}
+    monkeypatch.setattr(requirements, "installed_version", versions.get)
+    lines = ["torch>=2.11,<3", "numpy>=2.1,<3", "gguf>=0.17"]
+    monkeypatch.setattr(requirements, "declared", lambda extras, root: lines)
+    unmet = [("numpy", "numpy>=2.1,<3", "1.26.4"), ("gguf", "gguf>=0.17", None)]
+    assert requirements.unmet() == unmet
+    assert not requirements.complete()
+
+
+def test_an_installed_package_declares_the_same_as_the_clone(tmp_path, monkeypatch):
+    asked = []
+    for extra in ("lab", "test"):
+        for line in PROJECT["optional-dependencies"][extra]:
+            name, _, marker = line.partition(";")
+            asked.append(f"{name}; {f'({marker.strip()}) and ' if marker else ''}extra == '{extra}'")
+    monkeypatch.setattr(requirements.metadata, "requires", lambda name: PROJECT["dependencies"] + asked)
+    assert requirements.declared(("lab",), tmp_path) == requirements.declared(("lab",))
+
+
+def test_build_leavings_in_a_clone_are_no_installation(tmp_path, monkeypatch):
+    """Python sees an egg-info in the folder it was started in, though nothing was installed."""
+    info = tmp_path / "course_leavings-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: course-leavings\nVersion: 1.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(requirements, "ROOT", tmp_path)
+    assert requirements.installed_version("course-leavings") == "1.0"  # a folder of installed packages
+    (tmp_path / "pyproject.toml").touch()
+    assert requirements.installed_version("course-leavings") is None  # a clone
+
+
+@pytest.mark.parametrize(
+    ("marker", "asked"), [("sys_platform == 'nowhere'", []), ("sys_platform != 'nowhere'", ["a>=1"])]
+)
+def test_what_another_machine_needs_is_not_asked_of_this_one(marker, asked, tmp_path):
+    (tmp_path / "pyproject.toml").write_text(f"""[project]\ndependencies = ["a>=1; {marker}"]\n""", encoding="utf-8")
+    assert requirements.declared((), tmp_path) == asked

@@ -1,0 +1,64 @@
+"""The table of pinned files: complete, consistent, and what lies on this machine is what it says."""
+
+import re
+
+import pytest
+
+from course_utils import assets
+from course_utils.pinned_files import ASSETS, damaged
+
+ALL = list(ASSETS.values())
+
+
+def test_the_three_assets():
+    assert list(ASSETS) == ["base-model", "reviews", "instructions"]
+
+
+@pytest.mark.parametrize("asset", ALL, ids=list(ASSETS))
+def test_each_row_is_complete(asset):
+    assert asset.licence and asset.purpose and asset.project and asset.version
+    for pinned in (*asset.downloads, *asset.members):
+        assert re.fullmatch("[0-9a-f]{64}", pinned.sha256) and pinned.size > 0
+    names = [member.name for member in asset.members]
+    assert len(names) == len(set(names))
+    assert not any(".." in name or name.startswith("/") for name in names)
+    assert any("LICENSE" in name or "TERMS" in name for name in names), "the licence travels with the files"
+
+
+@pytest.mark.parametrize("asset", ALL, ids=list(ASSETS))
+def test_any_platform_can_take_each_download(asset):
+    for download in asset.downloads:
+        assert download.kind == ("sdist" if download.filename.endswith(".tar.gz") else "wheel")
+        assert download.kind == "sdist" or download.filename.endswith("-py3-none-any.whl")
+
+
+@pytest.mark.parametrize("asset", ALL, ids=list(ASSETS))
+def test_each_source_names_a_download(asset):
+    for member in asset.members:
+        assert member.sources
+        for source in member.sources:
+            part, slash, inside = source.partition("/")
+            assert slash and inside and int(part) < len(asset.downloads)
+
+
+def test_the_key_follows_the_content():
+    assert len({asset.key for asset in ALL}) == 3
+    assert all(re.fullmatch("[0-9a-f]{12}", asset.key) for asset in ALL)
+
+
+@pytest.mark.parametrize("name", list(ASSETS))
+def test_what_is_here_is_what_is_pinned(name):
+    assert damaged(ASSETS[name], assets.path(name)) == []
+
+
+def test_damage_is_named(tmp_path):
+    asset = ASSETS["instructions"]
+    for member in asset.members:
+        (tmp_path / member.name).write_bytes(b"x" * member.size)
+    (tmp_path / "wiki_demo.txt").unlink()
+    (tmp_path / "c4_demo.jsonl").write_bytes(b"short")
+    found = dict(damaged(asset, tmp_path))
+    assert len(found) == len(asset.members)
+    assert found["wiki_demo.txt"] == "missing"
+    assert found["c4_demo.jsonl"] == "5 bytes instead of 747189"
+    assert found["alpaca_en_demo.json"].endswith("instead of bcc37c64db1a…")
