@@ -5,8 +5,9 @@
     …the run…
     claims.check("icl-few-shot", measured=0.10, interval=(0.06, 0.14), n=400)
 
-Both print exactly one line, without measured digits, so that it is the same on every machine where the verdict is.
-The numbers go to `results/claims.json`. A `required` claim gates `make course`; an `observed` one reports.
+Each prints one line. `check` shows value and interval behind the mark ≈ of `numbers`, then the threshold and the
+verdict, which are the same on every machine where the claim comes out alike. The numbers go to `results/claims.json`.
+A `required` claim gates `make course`; an `observed` one reports.
 """
 
 import math
@@ -14,7 +15,7 @@ import os
 from pathlib import Path
 
 from course_utils import runtime
-from course_utils.reporting import records
+from course_utils.reporting import numbers, records
 
 KINDS = ("required", "observed")
 UNCHECKED = "unchecked"
@@ -72,11 +73,13 @@ def check(
     kind=None,
     baseline=None,
     statement=None,
+    exact=False,
 ):
     """Compare a measurement with the claim as it was written down, print the verdict, keep the numbers.
 
     Args:
         measured: the number; `interval`: its (low, high), or None when the measurement is exact; `n`: how many items.
+        exact: whether every machine gets this very number, as a count of weights; then it is printed without the mark.
         at_least, at_most, kind, baseline, statement: may repeat what `expect` said, never change it. A claim that
             was not expected needs all of them here.
 
@@ -97,7 +100,8 @@ def check(
     record["holds"] = record["verdict"] == "holds"
     records.replace(path(), record)
     _checked[notebook, id] = (record["direction"], record["threshold"])
-    print(f"{record['verdict']}: {id} ({record['kind']}): {_terms(record)}")
+    shown = f"{_measured(record, exact)} against {_bound(record)}: {record['verdict']}"
+    print(f"{id} ({record['kind']}): {shown} ({record['statement']}; baseline: {record['baseline']})")
     return record["verdict"]
 
 
@@ -135,8 +139,21 @@ def _blank(id, notebook, *, kind, statement, baseline, direction, threshold):
 
 
 def _terms(record):
-    sign = {"at_least": "at least", "at_most": "at most"}[record["direction"]]
-    return f"{record['statement']}; {sign} {record['threshold']:g}, against {record['baseline']}"
+    return f"{record['statement']}; {_bound(record)}, against {record['baseline']}"
+
+
+def _bound(record):
+    return f"{record['direction'].replace('_', ' ')} {record['threshold']:g}"
+
+
+def _measured(record, exact):
+    """The value with its interval as the reader sees it; a difference from zero gets its sign."""
+    signed = record["threshold"] == 0 and record["measured"] is not None
+    if exact:
+        return f"{record['measured']:,.6g}"
+    if record["interval"] is None:
+        return numbers.about(record["measured"], signed=signed)
+    return numbers.estimate(record["measured"], record["interval"], signed=signed)
 
 
 def _threshold(id, at_least, at_most):

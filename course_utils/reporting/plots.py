@@ -1,10 +1,22 @@
-"""Plots that the last row of a classroom can read: few lines, large type, labelled axes with units."""
+"""Plots that the last row of a classroom can read: few lines, large type, labelled axes with units.
 
+Each colour has a marker of its own, no two colours look alike to people who are red-green blind (a test simulates
+them), and each plot carries a text that says what it shows, for those who do not see it.
+"""
+
+import base64
+import builtins
 import contextlib
+import io
 
 import matplotlib.pyplot as plt
 
-OURS, BASELINE, HUMAN, MUTED = "#1f5fa8", "#c4572b", "#3b7d3a", "#8a8a8a"
+from course_utils.reporting import numbers
+
+OURS, BASELINE, HUMAN, MUTED = "#1f5fa8", "#c8500a", "#222222", "#a8a8a8"
+PALETTE = (OURS, BASELINE, HUMAN, MUTED, "#f0e442")
+MARKERS = dict(zip(PALETTE, "os^Dv", strict=True))
+MARKED = 12  # markers on a line at most
 _STYLE = {
     "figure.figsize": (9, 4.6),
     "figure.dpi": 100,
@@ -22,8 +34,15 @@ _STYLE = {
 
 
 @contextlib.contextmanager
-def axes(*, title, xlabel, ylabel, size=None):
-    """`with plots.axes(title=…, xlabel=…, ylabel=…) as ax:` draws one plot in the course's style and shows it."""
+def axes(*, title, xlabel, ylabel, size=None, alt=None):
+    """`with plots.axes(title=…, xlabel=…, ylabel=…) as ax:` draws one plot in the course's style and shows it.
+
+    Args:
+        title, xlabel, ylabel: texts; a label names its unit.
+        size: width and height in inches, or None.
+        alt: a sentence on what there is to see, without measured digits, for readers who do not see the plot; it
+            stands behind the names of the axes and lines.
+    """
     with plt.rc_context(_STYLE):
         figure, ax = plt.subplots(figsize=size)
         ax.set(xlabel=xlabel, ylabel=ylabel)
@@ -32,10 +51,47 @@ def axes(*, title, xlabel, ylabel, size=None):
             yield ax
             if ax.get_legend_handles_labels()[1]:
                 ax.legend()
+            _mark(ax)
             figure.tight_layout()
-            plt.show()
+            _show(figure, described(ax, alt))
         finally:
             plt.close(figure)  # a kernel would keep it for good, and show a half-drawn one after an error
+
+
+def described(ax, alt=None):
+    """A plot in words: its title, axes and the names of its lines or bars, then what the author says of it."""
+    named = ax.get_legend_handles_labels()[1] or [text.get_text() for text in ax.get_yticklabels() if not _number(text)]
+    parts = [f"Plot: {ax.get_title(loc='left')}", f"horizontal: {ax.get_xlabel()}"]
+    parts += [f"vertical: {ax.get_ylabel()}"] * bool(ax.get_ylabel())
+    parts += [f"shown: {', '.join(dict.fromkeys(filter(None, named)))}"] * any(named)
+    return "; ".join(parts) + (f". {alt}" if alt else ".")
+
+
+def _number(text):
+    return text.get_text().replace("−", "-").replace(".", "").replace(",", "").lstrip("-").isdigit()
+
+
+def _mark(ax):
+    """Give each solid line the marker of its colour, so that a line is known without its colour."""
+    for line in ax.lines:
+        if line.get_linestyle() == "-" and line.get_marker() in ("None", "o") and line.get_color() in MARKERS:
+            line.set(marker=MARKERS[line.get_color()], markevery=max(1, len(line.get_xdata()) // MARKED))
+    if ax.get_legend():
+        ax.legend()  # drawn anew, with the markers
+
+
+def _show(figure, text):
+    """Show a figure with its description: in a notebook as the output's text and as the picture's alternative."""
+    shell = getattr(builtins, "get_ipython", lambda: None)()
+    if not hasattr(shell, "kernel"):
+        plt.show()
+        return
+    from IPython.display import display
+
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=figure.dpi, bbox_inches="tight")
+    encoded = base64.b64encode(picture.getvalue()).decode()
+    display({"image/png": encoded, "text/plain": text}, raw=True, metadata={"image/png": {"alt": text}})
 
 
 def next_tokens(pairs, *, title):
@@ -50,19 +106,23 @@ def next_tokens(pairs, *, title):
         ax.set_xlim(0, 1.15 * max(p for _, p in pairs))
 
 
-def bars(estimates, *, ours, title, xlabel, human=None):
-    """Horizontal bars with intervals.
+def bars(estimates, *, ours, title, xlabel, human=None, alt=None):
+    """Horizontal bars with intervals and their values.
 
     Args:
         estimates: {name: Estimate}, drawn from top to bottom; the last is ours, the others what it is compared with.
         human: value of a dashed line, or None.
+        alt: see `axes`.
     """
     names = list(estimates)
     colors = [OURS if name in ours else BASELINE for name in names]
-    with axes(title=title, xlabel=xlabel, ylabel="", size=(9, 1.4 + 0.6 * len(names))) as ax:
+    with axes(title=title, xlabel=xlabel, ylabel="", size=(9, 1.4 + 0.6 * len(names)), alt=alt) as ax:
         means = [estimate.mean for estimate in estimates.values()]
         spread = [[e.mean - e.low for e in estimates.values()], [e.high - e.mean for e in estimates.values()]]
-        ax.barh(names, means, color=colors, xerr=spread, capsize=5, ecolor="#333333")
+        drawn = ax.barh(names, means, color=colors, xerr=spread, capsize=5, ecolor="#333333")
+        decimals = numbers.decimals_of(max(map(max, spread)))
+        # at the foot of each bar, where no interval lies
+        ax.bar_label(drawn, [f"{mean:.{decimals}f}" for mean in means], label_type="center", color="white", fontsize=13)
         ax.invert_yaxis()
         ax.grid(axis="y", visible=False)
         if human is not None:
@@ -71,16 +131,17 @@ def bars(estimates, *, ours, title, xlabel, human=None):
             ax.text(human, 1.01, "one person", color=HUMAN, ha="right", va="bottom", transform=above)
 
 
-def curve(x, series, *, title, xlabel, ylabel, lines=(), ylim=None):
+def curve(x, series, *, title, xlabel, ylabel, lines=(), ylim=None, alt=None):
     """Lines with interval bands over evenly spaced x labels.
 
     Args:
         x: labels, as (0, 1, 2, 4, 8, 16).
         series: {name: (color, list of Estimate)}.
         lines: (name, color, value) of horizontal lines to compare with.
+        alt: see `axes`.
     """
     places = range(len(x))
-    with axes(title=title, xlabel=xlabel, ylabel=ylabel) as ax:
+    with axes(title=title, xlabel=xlabel, ylabel=ylabel, alt=alt) as ax:
         for name, (color, estimates) in series.items():
             ax.plot(places, [e.mean for e in estimates], "o-", color=color, label=name)
             ax.fill_between(places, [e.low for e in estimates], [e.high for e in estimates], color=color, alpha=0.15)

@@ -12,7 +12,7 @@ import os
 from datetime import UTC, datetime
 
 from course_utils import runtime
-from course_utils.reporting import records
+from course_utils.reporting import numbers, records
 from course_utils.reporting.claims import notebook_name
 
 
@@ -62,20 +62,21 @@ def predict(id, value, *, question, unit="", within=None):
     print(f"your guess, before the run: {_number(value, unit)} – {question}")
 
 
-def score(id, measured, *, tolerance=None, digits=2):
+def score(id, measured, *, tolerance=None, digits=2, exact=False):
     """Print guess and truth, say whether they are close, and put the truth into the ledger.
 
     Args:
         measured: what the run gave.
         tolerance: how far off is still close; by default a tenth of the question's range, or of the truth.
-        digits: decimals of the truth that are printed. Print no more than stays the same on another machine.
+        digits: decimals of the truth that are printed, behind the mark ≈.
+        exact: whether every machine gets this very number; then it is printed without the mark.
 
     Returns:
         True when close, None when nothing was guessed.
     """
     record, measured = _find(id), round(float(measured), digits)
     if record is None:
-        print(f"no guess written down for {id!r}; it is {_number(measured, '', digits)}")
+        print(f"no guess written down for {id!r}; it is {_truth(measured, '', digits, exact)}")
         return None
     if tolerance is None:
         low, high = record["within"] or (0, measured)
@@ -85,7 +86,7 @@ def score(id, measured, *, tolerance=None, digits=2):
     records.replace(path(), record, keys=("id",))
     word = "close" if record["close"] else "too high" if gap > 0 else "too low"
     unit = record["unit"]
-    print(f"you said {_number(record['guess'], unit)}, it is {_number(measured, unit, digits)}: {word}")
+    print(f"you said {_number(record['guess'], unit)}, it is {_truth(measured, unit, digits, exact)}: {word}")
     return record["close"]
 
 
@@ -106,6 +107,10 @@ def forget(notebook):
 
 def _find(id):
     return next((record for record in ledger() if record["id"] == id), None)
+
+
+def _truth(value, unit, digits, exact):
+    return ("" if exact else numbers.MARK) + _number(value, unit, digits)
 
 
 def _number(value, unit, digits=None):

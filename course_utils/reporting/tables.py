@@ -2,6 +2,10 @@
 
 import html
 
+from course_utils.reporting import numbers
+
+MEASURED = 8  # width of a measured number, so that one digit more on another machine moves no column
+
 
 def side_by_side(rows):
     """Long texts beside each other, one row each, as an HTML table for a notebook.
@@ -55,6 +59,8 @@ def as_text(rows, columns=None, *, title=None):
 
 
 def _stands_right(value):
+    if isinstance(value, str):
+        return value.startswith(numbers.MARK)
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
@@ -63,4 +69,5 @@ def _cell(value):
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    text = f"{value:.3f}" if isinstance(value, float) else str(value)
+    return text.rjust(MEASURED) if text.startswith(numbers.MARK) else text

@@ -44,13 +44,26 @@ def test_verdicts(measured, interval, limits, expected):
     assert stored()[0]["holds"] is (expected == "holds")
 
 
-def test_each_prints_one_line_without_measured_digits(capsys):
+def test_each_prints_one_line_with_the_measured_numbers_behind_the_mark(capsys):
     claims.expect("icl-few-shot", **GAIN, at_least=0.02)
     claims.check("icl-few-shot", measured=0.123456, interval=(0.1, 0.15), n=400)
     assert capsys.readouterr().out.splitlines() == [
         "written down before the run: icl-few-shot (required): "
         "examples raise accuracy; at least 0.02, against calibrated zero-shot",
-        "holds: icl-few-shot (required): examples raise accuracy; at least 0.02, against calibrated zero-shot",
+        "icl-few-shot (required): ≈0.123 [≈0.100, ≈0.150] against at least 0.02: holds "
+        "(examples raise accuracy; baseline: calibrated zero-shot)",
+    ]
+
+
+def test_a_gain_over_nothing_has_a_sign_and_an_exact_number_no_mark(capsys):
+    rest = {"kind": "observed", "statement": "s", "baseline": "b"}
+    claims.check("a", measured=0.1, interval=(-0.05, 0.25), at_least=0, **rest)
+    claims.check("b", measured=46080, exact=True, at_most=50000, **rest)
+    claims.check("c", measured=0.91, at_least=0.9, **rest)
+    assert [line.partition(" (s;")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "a (observed): ≈+0.10 [≈−0.05, ≈+0.25] against at least 0: undecided",
+        "b (observed): 46,080 against at most 50000: holds",
+        "c (observed): ≈0.910 against at least 0.9: holds",
     ]
 
 

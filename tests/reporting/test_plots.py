@@ -1,7 +1,11 @@
 """Each plot says what its axes are, draws the numbers it was given and leaves no figure behind."""
 
+import base64
+from types import SimpleNamespace
+
 import matplotlib.pyplot as plt
 import pytest
+from helpers import colour_vision
 from matplotlib.colors import to_rgba
 
 from course_utils.evaluation.comparison import Estimate
@@ -66,7 +70,7 @@ def test_bars_show_estimates_with_their_intervals(shown):
         pytest.approx([0.4, 0.7]),
         pytest.approx([0.75, 0.85]),
     ]
-    assert [text.get_text() for text in ax.texts] == ["one person"] and ax.get_legend() is None
+    assert [text.get_text() for text in ax.texts] == ["0.50", "0.80", "one person"] and ax.get_legend() is None
     assert ax.get_xlabel() == "share of tokens"
 
 
@@ -90,3 +94,44 @@ def test_a_curve_has_lines_bands_and_what_it_is_compared_with(shown):
 )
 def test_blanks_and_line_breaks_can_be_seen(token, drawn):
     assert plots.visible_token(token) == drawn
+
+
+def test_no_two_colours_look_alike_to_anyone():
+    assert colour_vision.smallest_distance(plots.PALETTE) >= 20
+    assert colour_vision.smallest_distance(["#c4572b", "#3b7d3a"]) < 10, (
+        "the simulation finds what red-green blindness hides"
+    )
+    # pairs of Sharma et al. 2005, table 1
+    assert colour_vision.distance((50, 2.6772, -79.7751), (50, 0, -82.7485)) == pytest.approx(2.0425, abs=1e-4)
+    assert colour_vision.distance((50, 2.5, 0), (73, 25, -18)) == pytest.approx(27.1492, abs=1e-4)
+
+
+def test_a_line_is_known_by_its_marker_too(shown):
+    with plots.axes(title="Loss", xlabel="steps", ylabel="nats") as ax:
+        ax.plot(range(100), color=plots.OURS, label="ours")
+        ax.plot([1, 2], color=plots.BASELINE, label="theirs")
+        ax.plot([1, 2], "--", color=plots.MUTED)
+    assert [line.get_marker() for line in ax.lines] == ["o", "s", "None"]
+    assert ax.lines[0].get_markevery() == 8 and len(set(plots.MARKERS.values())) == len(plots.PALETTE)
+
+
+def test_a_plot_says_in_words_what_it_shows(shown):
+    with plots.axes(title="Loss", xlabel="steps", ylabel="nats") as ax:
+        ax.plot([1, 2], label="ours")
+    assert plots.described(ax, "It falls.") == ("Plot: Loss; horizontal: steps; vertical: nats; shown: ours. It falls.")
+    plots.bars({"word pairs": LOW, "model": HIGH}, ours=["model"], title="hits", xlabel="share")
+    assert plots.described(shown[-1]) == "Plot: hits; horizontal: share; shown: word pairs, model."
+
+
+def test_in_a_notebook_the_words_stand_beside_the_picture(monkeypatch):
+    given = []
+    monkeypatch.setattr("builtins.get_ipython", lambda: SimpleNamespace(kernel=1), raising=False)
+    monkeypatch.setattr("IPython.display.display", lambda data, **more: given.append((data, more["metadata"])))
+    with plots.axes(title="Loss", xlabel="steps", ylabel="nats", alt="It falls.") as ax:
+        ax.plot([1, 2])
+    ((data, metadata),) = given
+    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
+    assert (
+        data["text/plain"] == metadata["image/png"]["alt"] == "Plot: Loss; horizontal: steps; vertical: nats. It falls."
+    )
+    assert plt.get_fignums() == []

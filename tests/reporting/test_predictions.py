@@ -18,7 +18,7 @@ def test_guess_score_and_ledger(capsys):
     assert predictions.score("icl-16-shot", 0.9251) is False
     assert printed(capsys) == [
         "your guess, before the run: 0.8 – accuracy with 16 examples",
-        "you said 0.8, it is 0.93: too low",
+        "you said 0.8, it is ≈0.93: too low",
     ]
     (row,) = predictions.ledger()
     assert (row["guess"], row["measured"], row["close"], row["notebook"]) == (0.8, 0.93, False, "interactive")
@@ -35,7 +35,7 @@ def test_close_is_a_tenth_of_the_range(capsys, guess, word):
 def test_close_without_a_range_is_a_tenth_of_the_truth(capsys):
     predictions.predict("parameters", 300, question="parameters", unit="million")
     assert predictions.score("parameters", 268.1, digits=0) is False
-    assert printed(capsys)[-1] == "you said 300 million, it is 268 million: too high"
+    assert printed(capsys)[-1] == "you said 300 million, it is ≈268 million: too high"
     assert predictions.score("parameters", 280, tolerance=20, digits=0) is True
 
 
@@ -64,7 +64,7 @@ def test_running_a_finished_notebook_again_prints_the_same(capsys):
 
 def test_a_score_without_a_guess_says_so_and_goes_on(capsys):
     assert predictions.score("a", 0.9) is None
-    assert printed(capsys) == ["no guess written down for 'a'; it is 0.90"]
+    assert printed(capsys) == ["no guess written down for 'a'; it is ≈0.90"]
 
 
 @pytest.mark.parametrize(("value", "message"), [("0.8", "without quotes"), (True, "a number"), (80, "a percentage")])

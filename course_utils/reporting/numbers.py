@@ -1,0 +1,61 @@
+"""Measured numbers as a reader sees them: `≈0.94` may differ in its last digits on another machine.
+
+The mark stands before every number that depends on the machine, and before no other. The tests leave out exactly what
+stands behind it, so that a changed verdict, an unmarked number or a missing line is still noticed.
+"""
+
+import math
+
+MARK = "≈"
+# what the mark covers: blanks that align it, sign, digits with thousands, decimals, exponent; the unit is compared
+PATTERN = r" *≈[+−-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?"
+
+
+def about(value, *, spread=None, digits=None, signed=False, percent=False):
+    """A measured number behind the mark, with as many digits as it is sure of.
+
+    Args:
+        value: the number.
+        spread: half the width of its interval; its second significant digit is the last one shown. Without it and
+            without `digits`, three significant digits.
+        digits: decimals to show, instead.
+        signed: whether a positive number gets its sign, as a difference should.
+        percent: show 0.25 as 25%; spread and digits then count in percent as well.
+
+    Raises:
+        ValueError: the value is no finite number.
+    """
+    number = float(value) * (100 if percent else 1)
+    if not math.isfinite(number):
+        raise ValueError(f"Expected a finite number to show, got {value!r}. Is it the mean of no items?")
+    if digits is None:
+        digits = _decimals(number, None if spread is None else abs(float(spread)) * (100 if percent else 1))
+    text = f"{number:{'+' if signed else ''},.{digits}f}"
+    if not any(digit in text for digit in "123456789"):  # −0.00 is zero
+        text = text.replace("-", "+" if signed else "")
+    return f"{MARK}{text.replace('-', '−')}" + "%" * percent
+
+
+def estimate(mean, interval, *, signed=False, percent=False):
+    """`≈+0.11 [≈+0.09, ≈+0.13]`: a mean with its interval, all three to the same digit.
+
+    Args:
+        mean: the number.
+        interval: (low, high).
+        signed, percent: as for `about`.
+    """
+    low, high = interval
+    scale = 100 if percent else 1
+    digits = _decimals(scale * float(mean), scale * (float(high) - float(low)) / 2)
+    shown = [about(number, digits=digits, signed=signed, percent=percent) for number in (mean, low, high)]
+    return "{} [{}, {}]".format(*shown)
+
+
+def decimals_of(size, significant=2):
+    """Decimals that show a number of this size to so many significant digits; at most six."""
+    return min(6, max(0, significant - 1 - math.floor(math.log10(size)))) if size else 2
+
+
+def _decimals(number, spread):
+    """Decimals to show: to the second significant digit of the spread, else three significant digits."""
+    return decimals_of(spread) if spread else decimals_of(abs(number), 3)
