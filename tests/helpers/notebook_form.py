@@ -95,10 +95,10 @@ def compared(notebook):
 
 
 def shape(notebook):
-    """30 to 60 cells; code cells of ≤ 20 lines, median ≤ 8; three in a row at most twice, never four."""
+    """30 to 80 cells; code cells of ≤ 20 lines, median ≤ 8; three in a row at most twice, never four."""
     cells, code, problems = notebook.cells, code_cells(notebook), []
-    if not 30 <= len(cells) <= 60:
-        problems.append(f"{len(cells)} cells, expected 30 to 60")
+    if not 30 <= len(cells) <= 80:
+        problems.append(f"{len(cells)} cells, expected 30 to 80")
     lengths = {cell.id: sum(bool(line.strip()) for line in cell.source.splitlines()) for cell in code}
     problems += [f"{id}: {lines} lines of code, at most 20" for id, lines in lengths.items() if lines > 20]
     if lengths and statistics.median(lengths.values()) > 8:
