@@ -16,6 +16,7 @@ from pathlib import Path
 
 from course_utils import runtime
 from course_utils.reporting import numbers, records
+from course_utils.reporting.silent import Word
 
 KINDS = ("required", "observed")
 UNCHECKED = "unchecked"
@@ -102,7 +103,7 @@ def check(
     _checked[notebook, id] = (record["direction"], record["threshold"])
     shown = f"{_measured(record, exact)} against {_bound(record)}: {record['verdict']}"
     print(f"{id} ({record['kind']}): {shown} ({record['statement']}; baseline: {record['baseline']})")
-    return record["verdict"]
+    return Word(record["verdict"])
 
 
 def verdict(measured, interval, direction, threshold):

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from course_utils import runtime
 from course_utils.reporting import numbers, records
 from course_utils.reporting.claims import notebook_name
+from course_utils.reporting.silent import Flag
 
 
 def path():
@@ -87,7 +88,7 @@ def score(id, measured, *, tolerance=None, digits=2, exact=False):
     word = "close" if record["close"] else "too high" if gap > 0 else "too low"
     unit = record["unit"]
     print(f"you said {_number(record['guess'], unit)}, it is {_truth(measured, unit, digits, exact)}: {word}")
-    return record["close"]
+    return Flag(record["close"])
 
 
 def ledger():
