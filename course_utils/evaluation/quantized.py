@@ -22,7 +22,7 @@ def source_file():
     """The GGUFFile that the course's own model was converted from.
 
     Raises:
-        chosen.ModelError: COURSE_MODEL puts another model in its place.
+        custom_model.ModelError: COURSE_MODEL puts another model in its place.
         AssetMissing: the file has not been fetched.
     """
     if asked := os.environ.get("COURSE_MODEL", "").strip():

@@ -36,14 +36,16 @@ def about(value, *, spread=None, digits=None, signed=False, percent=False):
     return f"{MARK}{text.replace('-', '−')}" + "%" * percent
 
 
-def estimate(mean, interval, *, signed=False, percent=False):
+def estimate(mean, interval=None, *, signed=False, percent=False):
     """`≈+0.11 [≈+0.09, ≈+0.13]`: a mean with its interval, all three to the same digit.
 
     Args:
-        mean: the number.
+        mean: the number, or an `Estimate`, which brings its interval along.
         interval: (low, high).
         signed, percent: as for `about`.
     """
+    if interval is None:
+        mean, interval = mean.mean, mean.interval
     low, high = interval
     scale = 100 if percent else 1
     digits = _decimals(scale * float(mean), scale * (float(high) - float(low)) / 2)

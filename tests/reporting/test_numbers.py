@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from nbval.plugin import get_sanitize_patterns
 
+from course_utils.evaluation.comparison import Estimate
 from course_utils.reporting import numbers
 
 SANITIZE = Path(__file__).parents[1] / "nbval_sanitize.cfg"
@@ -33,6 +34,7 @@ def test_a_number_behind_the_mark(value, options, shown):
 def test_mean_and_interval_have_the_same_digits():
     assert numbers.estimate(0.1034, (0.06, 0.142), signed=True) == "≈+0.103 [≈+0.060, ≈+0.142]"
     assert numbers.estimate(12.3, (2, 22.6)) == "≈12 [≈2, ≈23]"
+    assert numbers.estimate(Estimate(12.3, 2, 22.6, 1, 9)) == numbers.estimate(12.3, (2, 22.6))
     assert numbers.estimate(0.25, (0.2, 0.3), percent=True) == "≈25.0% [≈20.0%, ≈30.0%]"
 
 

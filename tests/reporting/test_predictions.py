@@ -15,7 +15,7 @@ def printed(capsys):
 def test_guess_score_and_ledger(capsys):
     predictions.predict("icl-16-shot", 0.8, **SHOTS)
     assert predictions.ledger()[0]["measured"] is None
-    assert predictions.score("icl-16-shot", 0.9251) == False
+    assert not predictions.score("icl-16-shot", 0.9251)
     assert printed(capsys) == [
         "your guess, before the run: 0.8 – accuracy with 16 examples",
         "you said 0.8, it is ≈0.93: too low",
@@ -34,9 +34,9 @@ def test_close_is_a_tenth_of_the_range(capsys, guess, word):
 
 def test_close_without_a_range_is_a_tenth_of_the_truth(capsys):
     predictions.predict("parameters", 300, question="parameters", unit="million")
-    assert predictions.score("parameters", 268.1, digits=0) == False
+    assert not predictions.score("parameters", 268.1, digits=0)
     assert printed(capsys)[-1] == "you said 300 million, it is ≈268 million: too high"
-    assert predictions.score("parameters", 280, tolerance=20, digits=0) == True
+    assert predictions.score("parameters", 280, tolerance=20, digits=0)
 
 
 def test_a_guess_may_change_until_its_score_only(capsys):
