@@ -7,8 +7,8 @@ Both are hooks on the model's trunk, so the model is called as before and answer
 the shape of the input. Rows may be padded on either side or generated from; real tokens count their positions from k
 on, without the pads before them. Deviation: peft's own forward pass counts those pads when no positions are given, so
 rows padded on the left get other logits there than alone (here by 0.5 to 0.8); pass position_ids, or pad on the right.
-Packed rows of a peft model share theirs (`models.packing`). This module is the only place that fills transformers' cache
-with learned values.
+Packed rows of a peft model share theirs (`models.packing`). This module is the only place that fills a cache
+of transformers with learned values.
 
 Shapes: B rows, T tokens, N tokens of packed rows, k virtual tokens, D width, L layers, K key-value heads, H head width.
 """
