@@ -11,6 +11,12 @@ def check_same_shape(**tensors):
         raise ValueError(f"Expected tensors of one shape, got {listed}. Is one shifted by a token, or unbatched?")
 
 
+def check_rows(count, what, need=""):
+    """Raise ValueError where a batch has no row; `what` names what its rows are, `need` what cannot be done."""
+    if not count:
+        raise ValueError(f"Expected at least one {what}, got none{need}. Did a filter drop them all?")
+
+
 def moved(batch, device):
     """A batch, a dictionary of tensors, on a device. Tensors that are there already stay themselves."""
     return {name: tensor.to(device) for name, tensor in batch.items()}

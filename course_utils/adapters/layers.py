@@ -50,11 +50,28 @@ def wrapped(model):
 
 @torch.no_grad()
 def merge(model):
-    """Fold the adapter into the weights, so that it costs nothing any more; `remove` still restores the base."""
+    """Fold the adapter into the weights, so that it costs nothing any more; `remove` still restores the base.
+
+    Raises:
+        ValueError: a layer holds codes instead of a weight; none is merged then.
+    """
+    _check_mergeable(model)
     for layer in wrapped(model).values():
         if layer.original is None:
             weight = layer.merged_weight().to(layer.base.weight.dtype)
             layer.original, layer.base.weight.data = layer.base.weight.data, weight
+
+
+def _check_mergeable(model):
+    """Raise ValueError when a base layer has no matrix (O, I) of its own that a sum could be put into."""
+    for name, layer in wrapped(model).items():
+        weight = layer.base._parameters.get("weight")
+        if weight is None or not weight.is_floating_point() or weight.dim() != 2:
+            raise ValueError(
+                f"The adapter around {name} cannot be merged: that layer, a {type(layer.base).__name__}, holds "
+                "quantized codes, and the sum would lie off their grid or be lost. Nothing was merged. Call "
+                "quantization.layers.to_linear(model) first, or merge into the base before it is quantized."
+            )
 
 
 def remove(model):

@@ -117,12 +117,12 @@ _CONFIGS = {"lora": _lora, "ia3": _ia3, "prompt": _prompt, "p-tuning": _p_tuning
 
 @torch.no_grad()
 def copy(source, target):
-    """Copy an adapter's trained weights from ours to peft's or back; both of one method and size.
+    """Copy an adapter's weights from ours to peft's or back, trained or loaded; both of one method and size.
 
     Raises:
         ValueError: the adapters are not of one method and size.
     """
-    pairs = [{_common(name): weight for name, weight in weights.trained(model).items()} for model in (source, target)]
+    pairs = [{_common(name): weight for name, weight in weights.own(model).items()} for model in (source, target)]
     shapes = [{name: weight.numel() for name, weight in found.items()} for found in pairs]
     if shapes[0] != shapes[1]:
         odd = sorted(shapes[0].items() ^ shapes[1].items())

@@ -5,6 +5,7 @@ import hashlib
 import torch
 
 SAMPLE = 1024  # weights of each tensor that a base is recognised by
+MARKS = (".lora_", ".ia3_", ".update.", ".rescale", "virtual_tokens.", "prompt_encoder.")  # of an adapter's own weights
 
 
 def trained(model):
@@ -12,14 +13,30 @@ def trained(model):
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
 
+def own(model):
+    """{name: parameter} of what is trained; where nothing learns any more, as after loading, of the active adapter."""
+    return trained(model) or {
+        name: weight
+        for name, weight in model.named_parameters()
+        if any(mark in f".{name}" for mark in MARKS) and _is_active(model, name)
+    }
+
+
+def _is_active(model, name):
+    """Whether a weight of an adapter belongs to the one that a peft model uses now; ours has only one."""
+    several = len(getattr(model, "peft_config", ())) > 1
+    return not several or f".{model.active_adapters[0]}." in f"{name}."
+
+
 def count(model):
-    """How many weights are trained."""
-    return sum(weight.numel() for weight in trained(model).values())
+    """How many weights are trained, or were before they were saved and loaded."""
+    return sum(weight.numel() for weight in own(model).values())
 
 
 def share(model):
     """Trained weights in percent of the frozen ones; a matrix that is embedding and head at once counts once."""
-    frozen = sum(weight.numel() for weight in model.parameters() if not weight.requires_grad)
+    mine = own(model)
+    frozen = sum(weight.numel() for name, weight in model.named_parameters() if name not in mine)
     if not frozen:
         raise ValueError("Every weight is trained, so there is no frozen base to compare with. Add an adapter first.")
     return 100 * count(model) / frozen
@@ -27,7 +44,7 @@ def share(model):
 
 def take(model):
     """A copy of the trained weights: one task, to keep while another is trained on the same base."""
-    return {name: weight.detach().clone() for name, weight in trained(model).items()}
+    return {name: weight.detach().clone() for name, weight in own(model).items()}
 
 
 @torch.no_grad()
@@ -37,7 +54,7 @@ def put(model, task):
     Raises:
         ValueError: they belong to another method, other layers or another size.
     """
-    here = trained(model)
+    here = own(model)
     shapes = [{name: tuple(weight.shape) for name, weight in weights.items()} for weights in (here, task)]
     if shapes[0] != shapes[1]:
         odd = sorted(name for name in shapes[0].keys() | shapes[1].keys() if shapes[0].get(name) != shapes[1].get(name))
@@ -67,9 +84,8 @@ def fingerprint(model):
 def _base_weights(model):
     """{name in the bare model: weight}, whatever adapter is around it; shared weights once."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    marks = (".lora_", ".ia3_", ".update.", ".rescale", "virtual_tokens.")
     return {
         name.replace(".base_layer.", ".").replace(".base.", "."): weight
         for name, weight in base.named_parameters()
-        if not any(mark in f".{name}" for mark in marks)
+        if not any(mark in f".{name}" for mark in MARKS)
     }

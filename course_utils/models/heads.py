@@ -10,6 +10,8 @@ Shapes: B texts, T tokens, N real tokens of all texts, D width.
 import torch
 from torch.nn import functional as F
 
+from course_utils.tensors import check_rows
+
 
 class ScalarHead(torch.nn.Module):
     """w · h / rms(h) + b, from (…, D) to (…) fp32."""
@@ -37,6 +39,7 @@ def last_of_rows(hidden, mask):
     Raises:
         ValueError: a text has no token, or hidden is of another batch.
     """
+    check_rows(len(mask), "text", " to find the end of")
     lengths = mask.sum(dim=1)
     if int(lengths.sum()) != len(hidden) or not lengths.all():
         raise ValueError(

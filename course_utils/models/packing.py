@@ -28,6 +28,7 @@ from transformers.masking_utils import sdpa_mask
 
 from course_utils.models import virtual_tokens
 from course_utils.models.row_attention import RowAttention
+from course_utils.tensors import check_rows
 
 ATTENTION = "within_rows"
 
@@ -40,11 +41,18 @@ def packed_hidden(model, input_ids, mask):
         input_ids: (B, T) int64, padded on either side.
         mask: (B, T) bool, True at real tokens.
 
+    Raises:
+        ValueError: a mask of another shape or dtype, no row, or a row without a token.
+
     Returns:
         (N, width), row after row. `targets[mask]` brings targets of shape (B, T) into the same order.
     """
     if mask.dtype != torch.bool or mask.shape != input_ids.shape:
         raise ValueError(f"Expected a bool mask {tuple(input_ids.shape)}, got {mask.dtype} {tuple(mask.shape)}.")
+    check_rows(len(mask), "row", " to read")
+    if not mask.any(dim=1).all():
+        empty = (~mask.any(dim=1)).nonzero().flatten().tolist()
+        raise ValueError(f"{len(empty)} of {len(mask)} rows have no token (rows {empty[:5]}). Is the mask inverted?")
     trunk = model.get_base_model() if hasattr(model, "get_base_model") else model
     soft = virtual_tokens.of_library(model)
     here = _can_share(trunk, input_ids, soft.count if soft else 0)

@@ -4,9 +4,11 @@
     prefix tuning         every layer's keys and values begin with learned ones; the input stays as it is
 
 Both are hooks on the model's trunk, so the model is called as before and answers for its own tokens alone: logits have
-the shape of the input. Rows may be padded or generated from; real tokens count their positions from k on. Packed rows
-of a peft model share theirs (`models.packing`). This module is the only place that fills transformers' cache with
-learned values.
+the shape of the input. Rows may be padded on either side or generated from; real tokens count their positions from k
+on, without the pads before them. Deviation: peft's own forward pass counts those pads when no positions are given, so
+rows padded on the left get other logits there than alone (here by 0.5 to 0.8); pass position_ids, or pad on the right.
+Packed rows of a peft model share theirs (`models.packing`). This module is the only place that fills a cache
+of transformers with learned values.
 
 Shapes: B rows, T tokens, N tokens of packed rows, k virtual tokens, D width, L layers, K key-value heads, H head width.
 """
@@ -188,6 +190,9 @@ def _shifted(kwargs, k):
         raise ValueError("Virtual tokens cannot be put before a hand-made attention mask; pass one of shape (B, T).")
     if mask is not None:
         kwargs["attention_mask"] = torch.cat([mask.new_ones(len(mask), k), mask], dim=1)
+        if positions is None:  # a pad between virtual and real tokens takes no position
+            given = kwargs["inputs_embeds"] if kwargs.get("input_ids") is None else kwargs["input_ids"]
+            positions = (mask.long().cumsum(dim=1) - 1).clamp(min=0)[:, -given.shape[1] :]
     if positions is not None:
         kwargs["position_ids"] = positions + k
     return kwargs

@@ -37,13 +37,21 @@ def quantize(weight, curvature, *, bits=4, group=128, damping=0.01, scale_dtype=
         An IntegerWeight, in the same format and of the same size as round-to-nearest would give.
 
     Raises:
-        ValueError: NaN weights, a group that does not divide, or a curvature of another shape or not positive definite.
+        ValueError: NaN weights, a group that does not divide, or a curvature of another shape, not finite, or not
+            positive definite.
     """
     weights.check_weight(weight)
     weights.check_divides(weight.shape[1], group, "A row")
     if curvature.shape != (weight.shape[1],) * 2:
         raise ValueError(f"Expected a Hessian {(weight.shape[1],) * 2}, got {tuple(curvature.shape)}.")
-    work, factor = weight.detach().float().t().contiguous(), _inverse_factor(curvature, damping)  # columns lie as rows
+    if not torch.isfinite(curvature).all():
+        raise ValueError(
+            f"{int((~torch.isfinite(curvature)).sum())} of {curvature.numel()} numbers of the Hessian are NaN or "
+            "infinite: an input was, or its square is beyond float32. Look for the step that broke the inputs first."
+        )
+    factor = _inverse_factor(curvature, damping)
+    # columns lie as rows, in a copy of its own: the transpose of a single row is the weight's own memory
+    work = weight.detach().t().to(torch.float32, copy=True, memory_format=torch.contiguous_format)
     codes, scales = torch.empty(work.shape, dtype=torch.int8, device=work.device), []
     for start in range(0, len(work), group):
         columns, inside = work[start : start + group], factor[start : start + group, start : start + group]

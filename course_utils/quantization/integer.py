@@ -85,9 +85,10 @@ def _kept(scales, dtype):
     """Scales as they are stored; an all-zero block gets scale 1, with which zero is exact."""
     scales = torch.where(scales == 0, 1.0, scales)
     kept = scales.to(dtype)
-    if not torch.isfinite(kept).all() or (kept == 0).any():
+    spoiled = (kept.float() - scales).abs() > 0.1 * scales.clamp(min=scales.median())  # as below float16's normal range
+    if not torch.isfinite(kept).all() or (kept == 0).any() or spoiled.any():
         raise ValueError(
             f"Scales from {scales.min():.3g} to {scales.max():.3g} do not fit into {dtype}: "
-            "some would become 0 or infinite. Keep them in torch.bfloat16 or torch.float32."
+            "some would become 0, infinite or wrong by a tenth. Keep them in torch.bfloat16 or torch.float32."
         )
     return kept

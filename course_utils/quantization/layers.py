@@ -12,6 +12,27 @@ import torch
 from torch.nn import functional as F
 
 
+class Decoded(torch.Tensor):
+    """A weight that was decoded a moment ago and is kept nowhere: what is put into its `data` would be lost."""
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # what is computed from it is an ordinary tensor
+
+    @property
+    def data(self):
+        """The numbers, to read."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value):
+        raise ValueError(MERGING)
+
+
+MERGING = (
+    "An adapter cannot be merged into quantized codes: the sum would lie off their grid, and a change to the decoded "
+    "copy would be lost. Call layers.to_linear(model) first, which makes ordinary layers of them, then merge."
+)
+
+
 class FrozenLinear(torch.nn.Linear):
     """torch.nn.Linear with a quantized weight that never learns."""
 
@@ -28,8 +49,8 @@ class FrozenLinear(torch.nn.Linear):
 
     @property
     def weight(self):
-        """(O, I), decoded anew at each call; changing it in place changes nothing."""
-        return self.quantized.dequantize()
+        """(O, I), decoded anew at each call; changing it in place changes nothing, and its `data` refuses to be set."""
+        return self.quantized.dequantize().as_subclass(Decoded)
 
     def forward(self, x):
         """(..., I) → (..., O), in the dtype of x, or autocast's."""
@@ -61,10 +82,7 @@ def refuse_merging(config):
 
     class LoraFrozen(Linear):
         def merge(self, *args, **kwargs):
-            raise ValueError(
-                "An adapter cannot be merged into quantized codes: the sum would lie off their grid. Call "
-                "layers.to_linear(model) first, which makes 16-bit layers of them, then merge."
-            )
+            raise ValueError(MERGING)
 
     config._register_custom_module({FrozenLinear: LoraFrozen})
     return config
@@ -135,7 +153,10 @@ def to_linear(model):
     for name, module in list(model.named_modules()):
         if isinstance(module, FrozenLinear):
             plain = torch.nn.Linear(module.in_features, module.out_features, bias=False, device="meta")
-            plain.weight, plain.bias = torch.nn.Parameter(module.weight, requires_grad=False), module.bias
+            plain.weight, plain.bias = (
+                torch.nn.Parameter(module.quantized.dequantize(), requires_grad=False),
+                module.bias,
+            )
             model.set_submodule(name, plain)
         elif type(module).__name__ == "LoraFrozen":
             module.__class__ = type(module).__mro__[1]  # peft's own layer again, which can merge

@@ -10,6 +10,7 @@ The tables, the rounding and the double quantization are those of bitsandbytes; 
 refused here and allowed there.
 """
 
+import warnings
 from functools import lru_cache
 
 import torch
@@ -84,8 +85,7 @@ class TableWeight(weights.QuantizedWeight):
         """(blocks,) float32, after double quantization where there is one."""
         if not self.double:
             return self.scales
-        outer = self.scales.repeat_interleave(SCALES_IN_BLOCK)[: len(self.scale_codes)]
-        return dynamic_codes().to(outer.device)[self.scale_codes.long()] * outer + self.offset
+        return _from_dynamic(self.scale_codes, self.scales, self.offset)
 
     def dequantize(self):
         """(O, I) in the dtype that came in."""
@@ -102,7 +102,8 @@ def quantize(weight, *, table="nf4", block=64, double=False):
         weight: (O, I), finite; blocks run along its rows and on into the next row.
         table: "nf4", "fp4" or "int4".
         block: weights that share a scale; O · I must be a multiple.
-        double: whether to round the scales to 8 bits in their turn.
+        double: whether to round the scales to 8 bits in their turn; where that would spoil blocks beside far larger
+            ones, the scales stay float32, with a warning.
 
     Returns:
         A TableWeight. Bits a weight: 4 + 32/64 = 4.5 at blocks of 64; 4 + 8/64 + 32/(64·256) = 4.127 with double.
@@ -117,7 +118,23 @@ def quantize(weight, *, table="nf4", block=64, double=False):
     values = TABLES[table]().to(weight.device)
     parts = [_codes(part.float(), values) for part in weight.detach().reshape(-1, block).split(-(-SLICE // block))]
     codes, scales = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
-    return TableWeight(weight, codes, scales, values, block, double)
+    return TableWeight(weight, codes, scales, values, block, double and _roundable(scales))
+
+
+def _roundable(scales):
+    """Whether 8 bits keep the scales; warns where not: the offset and the outer scale are those of the largest."""
+    offset = scales.mean()
+    kept = _from_dynamic(*_nearest_dynamic(scales - offset), offset)
+    typical = scales[scales > 0].median() if scales.any() else scales.new_zeros(())
+    spoiled = ~((kept - scales).abs() <= 0.5 * scales.clamp(min=typical))  # so that NaN is spoiled as well
+    if spoiled.any():
+        warnings.warn(
+            f"Double quantization left out: {int(spoiled.sum())} of {len(scales)} blocks would get a scale wrong by "
+            f"more than half, because the largest is {float(scales.max() / typical):.3g} times a typical one. This "
+            "weight keeps float32 scales. Is one weight an outlier, or was a step of training too large?",
+            stacklevel=3,
+        )
+    return not spoiled.any()
 
 
 def _codes(blocks, values):
@@ -137,3 +154,9 @@ def _nearest_dynamic(scales):
     scaled = padded * (1.0 / outer.clamp(min=1e-38))[:, None]
     codes = torch.bucketize(scaled, (table[:-1] + table[1:]) / 2)
     return codes.flatten()[: len(scales)].to(torch.uint8), outer
+
+
+def _from_dynamic(codes, outer, offset):
+    """(blocks,) float32 scales from what `_nearest_dynamic` gave."""
+    outer = outer.repeat_interleave(SCALES_IN_BLOCK)[: len(codes)]
+    return dynamic_codes().to(outer.device)[codes.long()] * outer + offset

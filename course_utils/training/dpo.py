@@ -10,7 +10,7 @@ import torch
 
 from course_utils.models.fused_forward import fast_blocks
 from course_utils.models.packing import shared_length
-from course_utils.tensors import moved
+from course_utils.tensors import check_rows, moved
 from course_utils.training import objectives
 
 
@@ -37,6 +37,7 @@ class DPOLoss(torch.nn.Module):
 
     def forward(self, batch):
         """The loss of a batch as a `preference.PairCollator` makes it, in nats a pair."""
+        check_rows(self.count(batch), "pair", ", so there is no mean")
         batch = moved(batch, self.actor.model.device)
         batch |= answer_masks(batch["input_ids"], batch["mask"])
         logprobs, _ = self.actor.read(batch)

@@ -6,7 +6,7 @@ Shapes: B batch, R response tokens. Masks are bool, True where a token counts. N
 import torch
 from torch.nn.functional import logsigmoid
 
-from course_utils.tensors import check_same_shape, masked_mean
+from course_utils.tensors import check_rows, check_same_shape, masked_mean
 
 
 def bradley_terry_loss(chosen, rejected):
@@ -23,7 +23,7 @@ def bradley_terry_loss(chosen, rejected):
         ValueError: shapes differ, or there is no pair.
     """
     check_same_shape(chosen=chosen, rejected=rejected)
-    _check_not_empty(chosen, "pair")
+    check_rows(chosen.numel(), "pair", ", so there is no mean")
     # L = −E[log σ(r_chosen − r_rejected)]
     return -logsigmoid(chosen - rejected).mean()
 
@@ -133,11 +133,6 @@ def dpo_loss(chosen, rejected, reference_chosen, reference_rejected, *, beta=0.1
 def _cleared(mask, *tensors):
     """The tensors with 0 where mask is False, so that what lies there, NaN and inf included, reaches no gradient."""
     return [torch.where(mask.bool(), tensor, 0.0) for tensor in tensors]
-
-
-def _check_not_empty(tensor, noun):
-    if tensor.numel() == 0:
-        raise ValueError(f"Expected at least one {noun}, got none, so there is no mean. Did a filter drop them all?")
 
 
 def _check_clip(clip):

@@ -27,6 +27,7 @@ from course_utils.models.base import load_base
 from course_utils.models.fused_forward import fast_blocks
 from course_utils.models.heads import ScalarHead, last_of_rows
 from course_utils.models.packing import packed_hidden
+from course_utils.tensors import check_rows
 from course_utils.training import sft
 from course_utils.training.objectives import bradley_terry_loss
 
@@ -117,6 +118,7 @@ class Scorer:
     @torch.no_grad()
     def score_tokens(self, rows):
         """(B,) scores of whole texts given as lists of token ids; similar lengths read together, equal ones once."""
+        check_rows(len(rows), "text", " to score")
         places = {}
         for place, row in enumerate(rows):
             places.setdefault(tuple(row), []).append(place)
@@ -194,6 +196,7 @@ def job(tier, *, rows=None, recipe=None):
     recipe = recipe or recipe_of(tier)
     size = recipes.of("08", tier)
     rows = training_texts(size, seed=recipe.seed) if rows is None else rows
+    check_rows(len(rows), "pair or rated text", " to learn from")
     model, tokenizer = load_base(dtype=weights_dtype(recipe), trainable=recipe.method == "full")
     limits = {"answer_tokens": ANSWER_TOKENS, "max_length": recipe.max_length}
     if "chosen" in rows[0]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from course_utils.tensors import check_same_shape, masked_mean, whiten
+from course_utils.tensors import check_rows, check_same_shape, masked_mean, whiten
 from course_utils.training import objectives
 from course_utils.training.advantages import gae
 
@@ -75,6 +75,7 @@ def assemble(prompts, samples, scores, texts):
     Returns:
         Answers.
     """
+    check_rows(len(prompts), "prompt", " to put an answer behind")
     whole = [[*prompt, *sample.tokens] for prompt, sample in zip(prompts, samples, strict=True)]
     starts, lengths = torch.tensor([len(prompt) for prompt in prompts]), torch.tensor([len(row) for row in whole])
     places = torch.arange(int(lengths.max()))
@@ -103,6 +104,7 @@ def judge(reward, prompts, texts):
     Raises:
         RewardError: it raised, gave another number of values, or one that is not finite.
     """
+    check_rows(len(texts), "text", " to judge")
     try:
         given = reward(list(prompts), list(texts))
     except Exception as error:

@@ -5,6 +5,8 @@ import torch
 from helpers import two_layer_gemma as small
 
 from course_utils.adapters import ia3, layers, lora
+from course_utils.quantization import layers as quantized
+from course_utils.quantization import nf4
 
 IN_LAYERS = {"lora": (lora, {"rank": 4, "targets": ("q_proj", "v_proj", "down_proj")}), "ia3": (ia3, {})}
 
@@ -46,3 +48,18 @@ def test_only_the_chosen_layers_are_wrapped(base):
 def test_no_layer_chosen_is_refused(base):
     with pytest.raises(ValueError, match="none given"):
         lora.inject(base, targets=())
+
+
+@pytest.mark.parametrize("method", IN_LAYERS)
+def test_merging_around_codes_is_refused_before_anything_is_merged_and_right_after_to_linear(method, logits):
+    module, sizes = IN_LAYERS[method]
+    model = small.build().eval()
+    name = "model.layers.1.self_attn.v_proj"
+    model.set_submodule(name, quantized.FrozenLinear(nf4.quantize(model.get_submodule(name).weight)))
+    model = small.shaken(module.inject(model, **sizes))
+    expected = logits(model)
+    with pytest.raises(ValueError, match=rf"around {name} cannot be merged: .* a FrozenLinear, .*Nothing was merged"):
+        module.merge(model)
+    assert torch.equal(logits(model), expected) and all(w.original is None for w in layers.wrapped(model).values())
+    module.merge(quantized.to_linear(model))
+    torch.testing.assert_close(logits(model), expected, rtol=1e-4, atol=1e-4)

@@ -7,7 +7,7 @@ import torch
 from helpers import two_layer_gemma as small
 from helpers.two_layer_gemma import CASES, shaken
 
-from course_utils.adapters import library, weights
+from course_utils.adapters import library, switching, weights
 from course_utils.engine.recipe import METHODS
 
 
@@ -60,7 +60,37 @@ def test_saved_and_loaded_it_answers_alike(case, logits, tmp_path):
     assert size == sum(path.stat().st_size for path in (tmp_path / "adapter").iterdir())
     loaded = library.load(small.build().eval(), tmp_path / "adapter")
     torch.testing.assert_close(logits(loaded), logits(adapted), rtol=1e-5, atol=1e-5)
-    assert not loaded.training and weights.count(loaded) == 0
+    assert not loaded.training and not weights.trained(loaded)
+
+
+def test_loaded_it_is_counted_taken_put_and_copied(case, ours, logits, tmp_path):
+    method, sizes = case
+    adapted = shaken(library.attach(small.build().eval(), method, **sizes)).eval()
+    library.save(adapted, tmp_path)
+    loaded = library.load(small.build().eval(), tmp_path)
+    own, expected = weights.own(loaded), logits(loaded).clone()
+    assert own and weights.count(loaded) == sum(weight.numel() for weight in own.values())
+    plain = weights.count(small.build())
+    assert weights.share(loaded) == pytest.approx(100 * weights.count(loaded) / plain)
+    task = weights.take(loaded)
+    for weight in own.values():
+        weight.data += 1
+    assert not torch.allclose(logits(loaded), expected, atol=1e-2)
+    weights.put(loaded, task)
+    assert torch.equal(logits(loaded), expected)
+    if method != "p-tuning" and "hidden" not in sizes:  # a network is not saved, so ours is another
+        assert weights.count(loaded) == weights.count(adapted)
+        mine = ours(method, sizes)
+        library.copy(loaded, mine)
+        torch.testing.assert_close(logits(mine), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_of_several_frozen_adapters_the_active_one_counts():
+    model = switching.add(small.build(), "first", rank=2)
+    switching.add(model, "second", rank=4)
+    counted = weights.count(model)
+    with switching.using(model, "second"):
+        assert weights.count(model) == 2 * counted
 
 
 def test_a_p_tuning_encoder_is_not_saved(tmp_path):
@@ -135,3 +165,18 @@ def test_started_from_a_text_it_is_that_text(method, base, logits):
     mask = torch.cat([torch.ones(4, 4, dtype=torch.bool), real], dim=1)
     expected = base(input_ids=whole, attention_mask=mask.long()).logits[:, 4:][real].detach()
     torch.testing.assert_close(logits(library.attach(base, method, **sizes)), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_alpha_and_rank_reach_both_and_scale_the_update(logits):
+    for attach in (library.attach, lambda model, method, **sizes: library.OURS[method](model, **sizes)):
+        answers = {}
+        for alpha in (4, 8):
+            model = shaken(attach(small.build().eval(), "lora", rank=4, alpha=alpha))
+            scales = {
+                layer.scaling["default"] if isinstance(layer.scaling, dict) else layer.scaling
+                for layer in model.modules()
+                if hasattr(layer, "scaling") and "Lora" in type(layer).__name__ + str(type(layer).__module__).title()
+            }
+            assert scales == {alpha / 4}
+            answers[alpha] = logits(model)
+        assert not torch.allclose(answers[4], answers[8], atol=1e-2)

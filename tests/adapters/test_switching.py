@@ -103,3 +103,15 @@ def test_what_does_not_fit_is_refused(model):
     switching.add(model, "reward", rank=2)
     with pytest.raises(ValueError, match="weights do not fit the adapter 'reward'"):
         switching.load(model, "reward", switching.weights_of(model, "sft"))
+
+
+def test_what_is_added_is_frozen_at_first_and_beside_others():
+    first = switching.add(strong_model("gemma"), "first", rank=2)
+    assert not any(flags(first).values()), "also when peft makes the model around it"
+    switching.add(first, "second", weights=switching.weights_of(first, "first"))
+    assert not any(flags(first).values())
+
+
+def test_an_adapters_alpha_is_twice_its_rank(model):
+    switching.add(model, "reward", rank=3)
+    assert all(config.lora_alpha == 2 * config.r for config in model.peft_config.values())

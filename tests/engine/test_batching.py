@@ -62,3 +62,9 @@ def test_fewer_rows_than_a_batch_repeat():
 
 def test_micro_batches():
     assert micro_batches([1, 2, 3, 4, 5], 2) == [[1, 2], [3, 4], [5]]
+
+
+def test_each_group_of_batches_has_an_order_of_its_own():
+    longest = [max(LENGTHS[row] for row in batch) for batch in batches(100, pool=5)]
+    orders = {tuple(sorted(range(5), key=lambda place: -longest[start + place])) for start in range(0, 100, 5)}
+    assert len(orders) > 5, "the longest batch must not stand in the same place in every group"

@@ -51,3 +51,8 @@ def test_hidden_states_of_another_batch_are_refused():
         last_of_rows(torch.zeros(4, 2), mask)
     with pytest.raises(ValueError, match=r"texts of \[2, 0\]"):
         last_of_rows(torch.zeros(2, 2), torch.tensor([[True, True], [False, False]]))
+
+
+def test_no_text_is_refused():
+    with pytest.raises(ValueError, match="Expected at least one text, got none"):
+        last_of_rows(torch.zeros(0, 3), torch.zeros(0, 4, dtype=torch.bool))

@@ -216,3 +216,11 @@ def test_rows_beyond_the_sliding_window_share_nothing(small_gemma):
     expected = padded_hidden(model, ids, real)
     packing.use_row_attention(model)
     torch.testing.assert_close(packing.packed_hidden(model, ids, real), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_no_row_and_a_row_without_a_token_are_refused(tiny_model):
+    with pytest.raises(ValueError, match="Expected at least one row, got none to read"):
+        packing.packed_hidden(tiny_model, torch.zeros(0, 4, dtype=torch.long), torch.zeros(0, 4, dtype=torch.bool))
+    mask = torch.tensor([[True, True], [False, False]])
+    with pytest.raises(ValueError, match=r"1 of 2 rows have no token \(rows \[1\]\)"):
+        packing.packed_hidden(tiny_model, torch.ones(2, 2, dtype=torch.long), mask)

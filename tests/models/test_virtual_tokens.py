@@ -142,3 +142,29 @@ def test_attention_behind_a_prefix_passes_gradcheck(shared):
     tensors = [torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_() for shape in shapes]
     lengths = (2, 2, 1) if shared else (5,)
     assert torch.autograd.gradcheck(lambda *t: row_attention.RowAttention.apply(*t, lengths, shared, 0.7), tensors)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_padded_on_the_left_get_what_they_get_alone(kind):
+    """peft's own forward pass does not: it counts the pads between virtual and real tokens."""
+    model, _, _ = tuned(kind, window=64)
+    row = torch.tensor([[2, 17, 35, 99, 41]])
+    padded, mask = (torch.cat([torch.zeros(1, 6, dtype=torch.long), part], 1) for part in (row, torch.ones_like(row)))
+    expected = model(input_ids=row).logits
+    torch.testing.assert_close(model(input_ids=padded, attention_mask=mask).logits[:, 6:], expected)
+    embeds = model.get_input_embeddings()(padded)
+    torch.testing.assert_close(model(inputs_embeds=embeds, attention_mask=mask).logits[:, 6:], expected)
+    first = model(input_ids=padded[:, :9], attention_mask=mask[:, :9], use_cache=True)  # and on from a cache
+    rest = model(input_ids=padded[:, 9:], attention_mask=mask, past_key_values=first.past_key_values)
+    torch.testing.assert_close(rest.logits, expected[:, 3:])
+
+
+def test_pefts_own_pass_counts_the_pads():
+    model = adapted("embeddings", window=64)
+    torch.nn.init.normal_(model.prompt_encoder["default"].embedding.weight)
+    row = torch.tensor([[2, 17, 35, 99, 41]])
+    padded, mask = (torch.cat([torch.zeros(1, 6, dtype=torch.long), part], 1) for part in (row, torch.ones_like(row)))
+    theirs, alone = model(input_ids=padded, attention_mask=mask).logits[:, -5:], model(input_ids=row).logits[:, -5:]
+    assert (theirs - alone).abs().max() > 0.1, "else the docstring is out of date"
+    ours = packing.packed_hidden(model, padded, mask.bool())
+    torch.testing.assert_close(model.get_base_model().lm_head(ours), alone[0], rtol=1e-4, atol=1e-5)

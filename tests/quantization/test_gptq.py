@@ -97,3 +97,23 @@ def same_as_alone(model, number, found, rows):
     with gptq.watched({"q": layer}) as curvature, torch.no_grad():
         model.base_model(rows)
     return torch.equal(found[name].dequantize(), gptq.quantize(layer.weight, curvature["q"], group=64).dequantize())
+
+
+@pytest.mark.parametrize(
+    ("shape", "group"), [((1, 128), 64), ((96, 1), 1), ((96, 128), 64)], ids=["one output", "one input", "transposed"]
+)
+def test_the_weight_is_left_alone_whatever_its_layout(shape, group):
+    weight = torch.randn(shape[::-1], generator=torch.Generator().manual_seed(0)).t()
+    before = weight.clone()
+    found = gptq.quantize(weight, torch.eye(shape[1]), group=group)
+    assert torch.equal(weight, before)
+    expected = integer.quantize(before, **NEAREST | {"group": group})
+    assert torch.equal(found.dequantize(), expected.dequantize())
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_broken_hessian_is_not_called_too_few_rows(number, normal_weight):
+    curvature = torch.eye(128)
+    curvature[3, 4] = number
+    with pytest.raises(ValueError, match=r"1 of 16384 numbers of the Hessian are NaN or infinite"):
+        gptq.quantize(normal_weight, curvature, group=64)

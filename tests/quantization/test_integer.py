@@ -94,3 +94,12 @@ def test_codes_move_with_the_module(normal_weight):
     quantized = integer.quantize(normal_weight, bits=4)
     assert quantized.codes.shape == (96, 128) and set(quantized.state_dict()) == {"codes", "scales"}
     assert not list(quantized.parameters())
+
+
+def test_scales_that_float16_would_spoil_are_refused():
+    weight = torch.full((4, 128), 7 * 8e-8)  # the scale lies between two of float16's smallest numbers
+    with pytest.raises(ValueError, match=r"do not fit into torch\.float16: .*wrong by a tenth"):
+        integer.quantize(weight, bits=4, granularity="group", scale_dtype=torch.float16)
+    integer.quantize(weight, bits=4, granularity="group", scale_dtype=torch.bfloat16)
+    weight[1:] = 1.0  # beside usual blocks a vanishing one does not matter
+    integer.quantize(weight, bits=4, granularity="group", scale_dtype=torch.float16)

@@ -4,11 +4,12 @@ import functools
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import IA3Config, LoraConfig, get_peft_model
 
 from course_utils.models.fused_forward import LoraLinear, fast_blocks
 from course_utils.quantization import gptq, integer, layers, nf4
 
+IA3 = {"target_modules": ["k_proj"], "feedforward_modules": []}
 INT4 = functools.partial(integer.quantize, bits=4, granularity="group", group=32)
 each_format = pytest.mark.parametrize("quantize", [nf4.quantize, INT4, integer.quantize])
 
@@ -194,3 +195,20 @@ def test_merging_into_codes_is_refused_and_merging_after_to_linear_is_exact(bloc
     merged = layers.to_linear(model).merge_and_unload()
     assert torch.allclose(merged(token_rows).logits, expected, atol=1e-4)
     assert {type(m) for m in layers.linear_layers(merged).values()} == {torch.nn.Linear}
+
+
+@pytest.mark.parametrize("safe", [False, True])
+@pytest.mark.parametrize("config", [LoraConfig(target_modules=["q_proj"]), IA3Config(**IA3)], ids=["lora", "ia3"])
+def test_pefts_own_merge_into_codes_is_refused_whatever_the_config(config, safe, blocky):
+    model = blocky()
+    layers.swap(model, nf4.quantize)
+    with pytest.raises(ValueError, match=r"cannot be merged into quantized codes.*layers\.to_linear"):
+        get_peft_model(model, config).merge_adapter(safe_merge=safe)
+
+
+def test_a_decoded_weight_is_read_like_any_other_and_cannot_be_set(normal_weight):
+    layer, expected = layers.FrozenLinear(nf4.quantize(normal_weight)), nf4.quantize(normal_weight).dequantize()
+    assert torch.equal(layer.weight, expected) and torch.equal(layer.weight.data, expected)
+    assert type(layer.weight + 1) is torch.Tensor
+    with pytest.raises(ValueError, match="change to the decoded copy would be lost"):
+        layer.weight.data += 1

@@ -119,3 +119,23 @@ def test_unknown_tables_and_odd_blocks_are_refused(how):
 def test_the_first_code_of_a_byte_is_in_its_high_half():
     weight = torch.tensor([[-1.0, 1.0, 0.0, 1.0]])  # codes 0, 15, 7, 15
     assert nf4.quantize(weight, block=4).codes.tolist() == [0x0F, 0x7F]
+
+
+@pytest.mark.parametrize("factor", [1e5, 1e6, 3e37])
+def test_double_quantization_is_left_out_with_a_word_where_one_block_is_far_larger(factor):
+    weight = torch.randn(512, 64, generator=torch.Generator().manual_seed(0))
+    weight[3] *= factor / weight[3].abs().max()
+    with pytest.warns(UserWarning, match=r"Double quantization left out: \d+ of 512 blocks .* times a typical one"):
+        found = nf4.quantize(weight, double=True)
+    assert not found.double and torch.equal(found.dequantize(), nf4.quantize(weight).dequantize())
+    assert found.nbytes == nf4.quantize(weight).nbytes
+
+
+def test_a_usual_outlier_and_zero_blocks_are_rounded_twice_without_a_word(recwarn):
+    weight = torch.randn(512, 64, generator=torch.Generator().manual_seed(0))
+    weight[3] *= 10
+    weight[7:300] = 0
+    found = nf4.quantize(weight, double=True)
+    assert found.double and not len(recwarn)
+    assert weights.relative_error(weight[300:], nf4.quantize(weight[300:], double=True)) < 0.1
+    assert nf4.quantize(torch.zeros(4, 64), double=True).double and not len(recwarn)

@@ -72,3 +72,17 @@ def test_the_masks_are_of_what_follows_the_shared_beginning():
     masks = dpo.answer_masks(input_ids, torch.tensor([[True] * 4, [True] * 3 + [False]]))
     assert masks["completion_mask"].tolist() == [[False, False, True, True], [False, False, True, False]]
     assert masks["answer_mask"].tolist() == [[True, True], [True, False]]
+
+
+def test_no_pair_is_refused(made):
+    module, collate, rows = made
+    batch = {name: tensor[:0] for name, tensor in collate(rows).items()}
+    with pytest.raises(ValueError, match="Expected at least one pair, got none"):
+        module(batch)
+
+
+def test_the_value_head_learns_nothing(made):
+    module, collate, rows = made
+    module(collate(rows)).backward()
+    assert not any(weight.requires_grad for weight in module.actor.value.parameters())
+    assert all(weight.grad is None for weight in module.actor.value.parameters())

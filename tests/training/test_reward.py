@@ -166,3 +166,13 @@ def test_equal_texts_are_read_once(job, monkeypatch):
     )
     scores = scorer(["the film?"] * 5, ["good", "bad", "good", "fine", "good"])
     assert read == [3] and scores[0] == scores[2] == scores[4] != scores[1]
+
+
+def test_no_text_to_score_and_nothing_to_learn_from_are_refused(job):
+    scorer = reward.Scorer(job.build().reward_model, job.tokenizer)
+    for ask in (lambda: scorer([], []), lambda: scorer.pairs([]), lambda: scorer.centre([], [])):
+        with pytest.raises(ValueError, match="Expected at least one text, got none to score"):
+            ask()
+    assert scorer.reward_model.centre == 0.0, "no NaN for a zero"
+    with pytest.raises(ValueError, match="Expected at least one pair or rated text, got none to learn from"):
+        reward.job("cpu", rows=[])

@@ -87,3 +87,10 @@ def test_a_reward_function_that_is_wrong_is_told_so(reward, says):
 def test_a_list_of_numbers_will_do():
     scores = rollout.judge(lambda prompts, texts: [len(text) for text in texts], ["p", "q"], ["one", "three"])
     assert scores.tolist() == [3.0, 5.0] and scores.dtype == torch.float32
+
+
+def test_no_text_to_judge_and_no_prompt_are_refused():
+    with pytest.raises(ValueError, match="Expected at least one text, got none to judge"):
+        rollout.judge(lambda prompts, texts: [], [], [])
+    with pytest.raises(ValueError, match="Expected at least one prompt, got none"):
+        rollout.assemble([], [], torch.zeros(0), [])
