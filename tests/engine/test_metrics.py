@@ -145,5 +145,5 @@ def test_a_lock_that_cannot_be_made_is_one_message(fit, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(files, "locked", full)
-    with pytest.raises(CheckpointError, match="The run stopped: the disk of .* is full"):
+    with pytest.raises(CheckpointError, match=r"The run stopped: the disk of .* is full"):
         fit()
