@@ -1,8 +1,9 @@
 """`make soak`: kill training at random moments, damage its checkpoints, fill its disk, and compare what comes out.
 
 A small run is killed at random moments: a third inside a save and a third outside one with SIGKILL (told apart by the
-unfinished folder that the save left), a third with a signal that lets it save its step before it ends. Each time the same command is started again, without help. In the end its weights, AdamW's moments,
-random states and metrics must be, bit for bit, those of a run that was never stopped.
+unfinished folder that the save left), a third with a signal that lets it save its step before it ends. Each time the
+same command is started again, without help. In the end its weights, AdamW's moments, random states and metrics must
+be, bit for bit, those of a run that was never stopped.
 """
 
 import argparse
@@ -94,7 +95,7 @@ def _unfinished(output):
 
 
 def kill(folder, job, count, draw, *, a_run=5, say=print):
-    """Kill runs until a third of `count` came by a signal that lets them save, and half of the others fell inside a save.
+    """Kill runs, a third inside a save, a third outside, a third by signals that let them save; compare their ends.
 
     Args:
         folder: an empty place for the runs.
@@ -128,12 +129,15 @@ def kill(folder, job, count, draw, *, a_run=5, say=print):
         ended = _start(job, output).wait() == 0
         same = ended and _same_end(output, reference)
         resumed, identical = resumed + ended, identical + same
-        say(f"{job}: {sum(met.values())} kills, {met['inside']} of them inside a save, {met['signals']} by signals; ended {resumed}/{runs}, "
-            f"bit-identical {identical}/{runs}")  # fmt: skip
+        say(
+            f"{job}: {sum(met.values())} kills, {met['inside']} inside a save, {met['signals']} by signals; runs ended "
+            f"{resumed}/{runs}, bit-identical {identical}/{runs}"
+        )
         if same:
             shutil.rmtree(output)
     return {
-        "kills": sum(met.values()), **met, "runs": runs, "resumed": resumed, "identical": identical, "passed": identical == runs,
+        "kills": sum(met.values()), **met, "runs": runs, "resumed": resumed, "identical": identical,
+        "passed": identical == runs,
     }  # fmt: skip
 
 
