@@ -57,10 +57,12 @@ def main(argv):
 
 def run(command, argv):
     """Set up what the command needs, go on in the environment's Python, do the command."""
+    from course_utils import folders
     from course_utils.files import AssetError
     from course_utils.setup import environment
 
     try:
+        folders.settle()
         if command.environment and command.module != "setup":
             python = environment.ensure(command.extras)
             if not environment.is_this_python(python):
@@ -68,7 +70,7 @@ def run(command, argv):
         if command.assets:
             environment.fetch_missing_assets()
         return importlib.import_module("course_utils.commands." + command.module).main(argv[1:])
-    except (environment.SetupError, AssetError) as error:
+    except (environment.SetupError, AssetError, folders.PlaceError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

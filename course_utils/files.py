@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 CHUNK = 1 << 20  # bytes read or written at a time
+LEFT_OVER = 600  # seconds after which an unfinished small file belongs to nobody
 MARGIN = 64 << 20  # bytes that must stay free on the disk
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
 WINDOWS_DISK_FULL = {39, 112}  # ERROR_HANDLE_DISK_FULL, ERROR_DISK_FULL
@@ -69,24 +70,54 @@ def _is_disk_full(error):
     return any(f"(os error {number})" in str(error) for number in (DISK_FULL if os.name != "nt" else WINDOWS_DISK_FULL))
 
 
+def is_read_only(error):
+    """True when an error says that something may be read but not written."""
+    return isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS
+
+
 @contextlib.contextmanager
-def explained(purpose, folder):
-    """Turn a full disk or a folder that may not be written, met inside the block, into one AssetError."""
+def explained(purpose, folder, variable="COURSE_HOME", kind=AssetError):
+    """Turn a full disk or a folder that may not be written, met inside the block, into one error.
+
+    Args:
+        purpose: what was being done, as the sentence begins.
+        folder: where.
+        variable: the one that puts it elsewhere.
+        kind: the class of the error.
+    """
     try:
         yield
     except Exception as error:
         if _is_disk_full(error):
-            raise AssetError(
+            raise kind(
                 f"{purpose} stopped: the disk of {folder} is full. What was half written is removed.\n"
-                "Free some space, or set COURSE_HOME to a folder on a larger disk, and run the same command again."
+                f"Free some space, or set {variable} to a folder on a larger disk, and run the same again."
             ) from error
-        if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:
-            raise AssetError(
+        if is_read_only(error):
+            shared = "; a folder shared read-only must be filled by who shares it "
+            shared += "(python -m course_utils assets export FOLDER)"
+            raise kind(
                 f"{purpose} stopped: {getattr(error, 'filename', None) or folder} cannot be written.\n"
-                "Set COURSE_HOME to a folder of your own; a folder shared read-only must be filled by who shares it "
-                "(python -m course_utils assets export FOLDER)."
+                f"Set {variable} to a folder of your own{shared if variable == 'COURSE_HOME' else ''}."
             ) from error
         raise
+
+
+def replace_text(path, text):
+    """Put a text into a file by one rename: a reader meets the old one or the new one, a failure leaves the old one."""
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(text.encode("utf-8"))
+        sync(beside)
+        os.replace(beside, path)
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+    for left in path.parent.glob(f".{path.name}.*"):  # of a process that was killed meanwhile, or soon to be renamed
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > LEFT_OVER:
+                left.unlink()
 
 
 def _try_lock(file):
@@ -112,15 +143,27 @@ def _try_lock(file):
 
 @contextlib.contextmanager
 def locked(folder, report=print):
-    """Let one process at a time into the block. The system frees the lock when its holder dies, however it dies."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a+b") as file:
-        if not _try_lock(file):
+    """Let one process at a time into the block. The system frees the lock when its holder dies, however it dies.
+
+    A folder that can only be read needs no lock, and has none.
+    """
+    with _lock_file(Path(folder)) as file:
+        if file and not _try_lock(file):
             report(f"Another process is filling {folder}; waiting for it.")
             while not _try_lock(file):
                 time.sleep(0.2)
         yield  # closing the file frees the lock
+
+
+def _lock_file(folder):
+    """The folder's lock, open; an empty context where the folder is there and can only be read."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return open(folder / ".lock", "a+b")
+    except OSError as error:
+        if is_read_only(error) and folder.is_dir():
+            return contextlib.nullcontext()
+        raise
 
 
 @contextlib.contextmanager

@@ -18,6 +18,11 @@ KEEP = {  # how to make runs outlive the machine
     "local": "set COURSE_RUNS to a folder that is kept",
 }
 PACKAGE = Path(__file__).resolve().parent
+PLACES = ("COURSE_HOME", "COURSE_RUNS", "COURSE_RESULTS")
+
+
+class PlaceError(OSError, ValueError):
+    """A folder of the course cannot be used; the message names the variable to set."""
 
 
 def host():
@@ -37,10 +42,35 @@ def default_home():
     if host() == "kaggle":
         return ROOT / "kaggle/working" / NAME
     if platform.system() == "Windows":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local") / NAME
+        return Path(os.environ.get("LOCALAPPDATA") or _own() / "AppData/Local") / NAME
     if platform.system() == "Darwin":
-        return Path.home() / "Library/Caches" / NAME
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / NAME
+        return _own() / "Library/Caches" / NAME
+    return Path(os.environ.get("XDG_CACHE_HOME") or _own() / ".cache") / NAME
+
+
+def _own(folder="~", variable="COURSE_HOME"):
+    """The path with ~ resolved. Raises PlaceError where the system knows no home folder of this user."""
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError as error:
+        raise PlaceError(
+            "This system names no home folder for you (HOME is not set, and the user has no entry among its users).\n"
+            f"Set {variable} to a folder in which you may write, written in full, for example {variable}=/tmp/{NAME}"
+        ) from error
+
+
+def settle():
+    """Make the places in the environment absolute, once: a child in another folder then means the same ones.
+
+    Raises:
+        PlaceError: one of them begins with ~ and this user has no home folder.
+    """
+    for variable in PLACES:
+        if asked := _asked(variable):
+            os.environ[variable] = str(asked)
+    model = os.environ.get("COURSE_MODEL", "").strip()
+    if model and (folder := _own(model, "COURSE_MODEL")).is_dir():  # else a name on the hub
+        os.environ["COURSE_MODEL"] = str(folder.absolute())
 
 
 def writable(folder):
@@ -61,22 +91,21 @@ def writable(folder):
 def _asked(variable):
     """The absolute path in an environment variable, None when it is unset or empty."""
     value = os.environ.get(variable, "").strip()
-    return Path(value).expanduser().absolute() if value else None
+    return _own(value, variable).absolute() if value else None
 
 
 def _made(folder, variable):
     """The folder, made when missing.
 
     Raises:
-        ValueError: the variable names a file.
-        OSError: the folder cannot be made.
+        PlaceError: the variable names a file, or the folder cannot be made.
     """
     if os.path.isfile(folder):
-        raise ValueError(f"{variable} leads to {folder}, which is a file. Set {variable} to a folder.")
+        raise PlaceError(f"{variable} leads to {folder}, which is a file. Set {variable} to a folder.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OSError(
+        raise PlaceError(
             f"The folder {folder} does not exist and cannot be made ({error.strerror}).\n"
             f"Set {variable} to a folder in which you may write, for example {variable}=~/{NAME}"
         ) from error
@@ -84,9 +113,9 @@ def _made(folder, variable):
 
 
 def _made_writable(folder, variable):
-    """The folder, made when missing. Raises OSError or ValueError when no file can be written in it."""
+    """The folder, made when missing. Raises PlaceError when no file can be written in it."""
     if not writable(_made(folder, variable)):
-        raise OSError(
+        raise PlaceError(
             f"Nothing can be written in {folder}.\n"
             f"Set {variable} to a folder in which you may write, for example {variable}=~/{NAME}"
         )

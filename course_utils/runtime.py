@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from course_utils import devices, machine
 from course_utils.devices import TIERS
-from course_utils.folders import KEEP, home, home_is_shared, host, results, runs, survival
+from course_utils.folders import KEEP, home, home_is_shared, host, results, runs, settle, survival
 
 if TYPE_CHECKING:
     import torch
@@ -211,10 +211,11 @@ def start(*, quiet=False):
 
     Raises:
         ValueError: an environment variable holds what it cannot mean.
-        OSError: no folder for runs can be written.
+        folders.PlaceError: no folder for runs can be written.
         UnsupportedDevice: the GPU cannot run the course.
     """
     global _started
+    settle()
     settings = check_settings()
     for library in LOUD:
         logging.getLogger(library).setLevel(logging.ERROR)

@@ -82,6 +82,39 @@ def test_errors_of_the_disk_are_explained(error, says):
     assert str(caught.value).startswith("Saving stopped") and "COURSE_HOME" in str(caught.value)
 
 
+def test_the_variable_and_the_kind_of_error_are_the_callers():
+    with (
+        pytest.raises(KeyError, match="set COURSE_RUNS to"),
+        files.explained("Saving", "here", "COURSE_RUNS", KeyError),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_folder_that_can_only_be_read_has_no_lock(tmp_path, monkeypatch):
+    def refuse(*names):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with files.locked(tmp_path, report=pytest.fail):
+        pass
+    monkeypatch.setattr(files.Path, "mkdir", lambda *names, **how: refuse())
+    with pytest.raises(OSError, match="Read-only"), files.locked(tmp_path / "missing"):
+        pass
+
+
+def test_a_text_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "text"
+    files.replace_text(path, "old\n")
+
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "sync", full)
+    with pytest.raises(OSError, match="No space"):
+        files.replace_text(path, "new\n")
+    assert path.read_bytes() == b"old\n" and list(tmp_path.iterdir()) == [path]
+
+
 def test_other_errors_stay_what_they_are():
     with pytest.raises(FileNotFoundError), files.explained("Saving", "here"):
         raise FileNotFoundError(errno.ENOENT, "No such file")

@@ -185,6 +185,49 @@ def test_folders_asked_for_are_absolute_and_know_the_home_sign(monkeypatch, tmp_
     assert folders.runs() == tmp_path / "here" and folders.home() == tmp_path / "there"
 
 
+def test_relative_places_are_settled_once_and_mean_the_same_in_another_folder(monkeypatch, tmp_path):
+    (tmp_path / "models/mine").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for variable, value in zip(folders.PLACES, ("home", "runs", "./results"), strict=True):
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("COURSE_MODEL", "models/mine")
+    folders.settle()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert (folders.home(), folders.runs(), folders.results()) == tuple(
+        tmp_path / n for n in ("home", "runs", "results")
+    )
+    assert os.environ["COURSE_MODEL"] == str(tmp_path / "models/mine")
+    assert [os.environ[name] for name in folders.PLACES] == [str(tmp_path / n) for n in ("home", "runs", "results")]
+
+
+@pytest.mark.parametrize("model", ["google/gemma-3-270m", ""])
+def test_a_model_of_the_hub_is_no_folder(monkeypatch, tmp_path, model):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COURSE_MODEL", model)
+    folders.settle()
+    assert os.environ["COURSE_MODEL"] == model
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows knows the home folder otherwise")
+def test_without_a_home_folder_the_sentence_names_the_variable(monkeypatch, tmp_path):
+    import pwd
+
+    def nobody(uid):
+        raise KeyError(uid)
+
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    with pytest.raises(folders.PlaceError, match=r"no home folder for you (?s:.*)Set COURSE_HOME to a folder"):
+        folders.home()
+    monkeypatch.setenv("COURSE_RUNS", "~/runs")
+    with pytest.raises(folders.PlaceError, match="Set COURSE_RUNS to a folder"):
+        folders.settle()
+    monkeypatch.setenv("COURSE_RUNS", str(tmp_path))
+    assert folders.runs() == tmp_path
+
+
 def test_places_are_known_without_torch():
     code = "from course_utils import runtime as r; r.home(), r.runs(), r.results(); import sys; "
     code += "print('torch' in sys.modules)"

@@ -1,14 +1,17 @@
 """The one door: it turns an unsuitable Python away in a sentence, lists what exists, and says no to what does not."""
 
 import ast
+import os
 import re
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from course_utils import __main__ as door
+from course_utils import folders
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -67,3 +70,24 @@ def test_ci_runs_make_test_and_nothing_else():
     commands = [line for line in lines if line and not line.startswith("#")]
     assert commands == ["set -euo pipefail", 'cd "$(dirname "${BASH_SOURCE[0]}")/.."', "exec make test"]
     assert (ROOT / ".ci/run").stat().st_mode & 0o111
+
+
+@pytest.mark.parametrize("variable", ["COURSE_RUNS", "COURSE_HOME", "COURSE_RESULTS"])
+def test_a_place_that_cannot_be_used_is_one_message(variable, monkeypatch, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(variable, str(tmp_path / "file"))
+    asked = {"COURSE_RUNS": folders.runs, "COURSE_HOME": folders.home, "COURSE_RESULTS": folders.results}[variable]
+    monkeypatch.setattr(door.importlib, "import_module", lambda name: SimpleNamespace(main=lambda argv: asked()))
+    assert door.run(door.Command("", "clean", environment=False), ["clean"]) == 1
+    said = capsys.readouterr()
+    assert said.out == "" and f"{variable} leads to" in said.err and said.err.count("\n") == 1
+
+
+def test_a_command_finds_the_places_absolute(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COURSE_RESULTS", "here")
+    found = []
+    main = lambda argv: found.append(os.environ["COURSE_RESULTS"]) or 0  # noqa: E731
+    monkeypatch.setattr(door.importlib, "import_module", lambda name: SimpleNamespace(main=main))
+    assert door.run(door.Command("", "clean", environment=False), ["clean"]) == 0
+    assert found == [str(tmp_path / "here")]

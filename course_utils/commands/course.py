@@ -1,6 +1,7 @@
 """`python -m course_utils course`: runs every notebook in order and says which claims hold on this machine."""
 
 import argparse
+import ast
 import json
 import os
 import sys
@@ -8,7 +9,9 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from course_utils import runtime
+import nbformat
+
+from course_utils import folders, runtime
 from course_utils.commands import notebook_runner
 from course_utils.reporting import claims, predictions, records
 
@@ -23,6 +26,7 @@ def main(argv=None):
         there is nothing to run; 130 after Ctrl-C. What was measured until then is kept in any case.
     """
     options = _parser().parse_args(argv)
+    folders.settle()  # each kernel starts in the folder of its notebook
     try:
         chosen = select(options.notebooks, options.folder)
     except ValueError as error:
@@ -32,7 +36,8 @@ def main(argv=None):
         outcomes = _run_all(chosen, options)
         names = {outcome.notebook for outcome in outcomes}
         shown = [record for record in records.read(claims.path()) if record["notebook"] in names]
-        broken = claims.broken(names)
+        required = [(path.stem, id) for path in chosen if path.stem in names for id in required_claims(path)]
+        broken = claims.broken(names, required)
     print("\n" + summary(outcomes, shown), flush=True)
     if broken:
         print("\nrequired, and not shown to hold:", *(f"{record['id']} ({record['verdict']})" for record in broken))
@@ -71,6 +76,27 @@ def select(wanted, folder=None):
     if unknown:
         raise ValueError(f"No notebook {', '.join(unknown)}. There are: {', '.join(path.stem for path in available)}.")
     return [path for path in available if not words or any(path in found for found in chosen.values())]
+
+
+def required_claims(path):
+    """The ids of the required claims that a notebook writes down in plain words: each must leave a record."""
+    cells = nbformat.read(path, as_version=4).cells
+    sources = [cell.source for cell in cells if cell.cell_type == "code" and "claims.expect" in cell.source]
+    found = []
+    for call in (node for source in sources for node in ast.walk(_tree(source)) if isinstance(node, ast.Call)):
+        words = {word.arg: getattr(word.value, "value", None) for word in call.keywords}
+        id = getattr(call.args[0], "value", None) if call.args else words.get("id")
+        if ast.unparse(call.func).endswith("claims.expect") and words.get("kind") == "required" and id:
+            found.append(id)
+    return found
+
+
+def _tree(source):
+    """The syntax tree of a cell; an empty one for a cell that is no Python by itself, and so fails when it runs."""
+    try:
+        return ast.parse("\n".join(line for line in source.splitlines() if not line.startswith(("%", "!"))))
+    except SyntaxError:
+        return ast.Module([], [])
 
 
 def isolated(folder):

@@ -20,6 +20,8 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
+from course_utils import files
+
 SKIP_TAG = "nbval-skip"
 SAMPLE_SECONDS = 0.2  # between two looks at the kernel's memory
 
@@ -118,8 +120,9 @@ def run_notebook(path, *, executed, timeout=None, save=False, report=print):
         report(f"  FAILED {outcome.notebook}: {outcome.error}")
     finally:
         outcome.seconds = time.perf_counter() - started
-        Path(executed).parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(notebook, executed)
+        with files.explained(f"Writing {Path(executed).name}", Path(executed).parent, "COURSE_RESULTS"):
+            Path(executed).parent.mkdir(parents=True, exist_ok=True)
+            files.replace_text(executed, nbformat.writes(notebook) + "\n")
     return outcome
 
 

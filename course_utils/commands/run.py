@@ -65,10 +65,11 @@ def measure(experiment, point, run, folder):
     from course_utils.engine import stages
     from course_utils.engine.checkpoint import CheckpointError
     from course_utils.engine.loop import TrainingStopped
+    from course_utils.files import AssetError
 
     try:
         result = experiment.measure(point, run, folder / point)
-    except (ValueError, CheckpointError, TrainingStopped) as error:
+    except (ValueError, CheckpointError, TrainingStopped, AssetError) as error:
         print(error, file=sys.stderr)
         return 1
     machine = f"{platform.machine()}, {run.threads} threads, {run.device}, {run.dtype}".replace("torch.", "")

@@ -1,8 +1,9 @@
 """`make soak`: kill training at random moments, damage its checkpoints, fill its disk, and compare what comes out.
 
-A small run is killed with SIGKILL at random moments, half of them inside a save (told by the unfinished folder that
-the save left). Each time the same command is started again, without help. In the end its weights, AdamW's moments,
-random states and metrics must be, bit for bit, those of a run that was never stopped.
+A small run is killed at random moments: a third inside a save and a third outside one with SIGKILL (told apart by the
+unfinished folder that the save left), a third with a signal that lets it save its step before it ends. Each time the
+same command is started again, without help. In the end its weights, AdamW's moments, random states and metrics must
+be, bit for bit, those of a run that was never stopped.
 """
 
 import argparse
@@ -18,13 +19,14 @@ import time
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2]
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 DAMAGES = ("missing", "truncated", "one bit flipped")
 
 
 def main(argv=None):
     """Run what is asked for; 0 when every count is full."""
     parser = argparse.ArgumentParser(prog="python -m course_utils soak", description=__doc__.split("\n")[0])
-    parser.add_argument("--kills", type=int, default=60, help="of the small run; half of them inside a save")
+    parser.add_argument("--kills", type=int, default=60, help="of the small run; a third inside a save")
     parser.add_argument("--real-kills", type=int, default=3, help="of a LoRA run on the base model; 0 leaves it out")
     parser.add_argument("--rl-kills", type=int, default=20, help="of a reward model's run, and as many of PPO; 0: none")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
@@ -93,7 +95,7 @@ def _unfinished(output):
 
 
 def kill(folder, job, count, draw, *, a_run=5, say=print):
-    """Kill runs until half of `count` fell inside a save and half outside; compare each run's end with the reference.
+    """Kill runs, a third inside a save, a third outside, a third by signals that let them save; compare their ends.
 
     Args:
         folder: an empty place for the runs.
@@ -103,14 +105,16 @@ def kill(folder, job, count, draw, *, a_run=5, say=print):
         a_run: kills before a run may end; then the next one begins.
 
     Returns:
-        {"kills", "inside", "outside", "resumed", "runs", "identical", "passed"}.
+        {"kills", "inside", "outside", "signals", "resumed", "runs", "identical", "passed"}; identical counts runs that
+        ended as the reference did.
     """
     folder.mkdir(parents=True, exist_ok=True)
     reference = folder / "reference"
     if _start(job, reference).wait() or newest_name(reference) is None:
         raise RuntimeError(f"The run that nobody kills failed; see {reference}.log")
-    wanted = {True: count // 2, False: count - count // 2}
-    met, runs, identical, resumed = {True: 0, False: 0}, 0, 0, 0
+    wanted = {"inside": count // 3, "signals": count // 3}
+    wanted["outside"] = count - sum(wanted.values())
+    met, runs, identical, resumed = dict.fromkeys(wanted, 0), 0, 0, 0
     while any(met[kind] < wanted[kind] for kind in wanted):
         output = folder / f"run-{runs}"
         runs += 1
@@ -118,40 +122,47 @@ def kill(folder, job, count, draw, *, a_run=5, say=print):
             open_kinds = [kind for kind in wanted if met[kind] < wanted[kind]]
             if not open_kinds:
                 break
-            inside = _kill_once(job, output, draw.choice(open_kinds), draw)
-            if inside is None:  # it ended first
+            kind = _kill_once(job, output, draw.choice(open_kinds), draw)
+            if kind is None:  # it ended first
                 break
-            met[inside] += 1
+            met[kind] += 1
         ended = _start(job, output).wait() == 0
         same = ended and _same_end(output, reference)
         resumed, identical = resumed + ended, identical + same
-        say(f"{job}: {sum(met.values())} kills, {met[True]} of them inside a save; runs ended {resumed}/{runs}, "
-            f"bit-identical {identical}/{runs}")  # fmt: skip
+        say(
+            f"{job}: {sum(met.values())} kills, {met['inside']} inside a save, {met['signals']} by signals; runs ended "
+            f"{resumed}/{runs}, bit-identical {identical}/{runs}"
+        )
         if same:
             shutil.rmtree(output)
     return {
-        "kills": sum(met.values()), "inside": met[True], "outside": met[False], "runs": runs, "resumed": resumed,
-        "identical": identical, "passed": identical == runs,
+        "kills": sum(met.values()), **met, "runs": runs, "resumed": resumed, "identical": identical,
+        "passed": identical == runs,
     }  # fmt: skip
 
 
-def _kill_once(job, output, inside, draw):
-    """Start the run, kill it once; True when that was inside a save, False when not, None when it ended by itself."""
+def _kill_once(job, output, kind, draw):
+    """Start the run, kill it once; how it was met ("inside", "outside" or "signals"), None when it ended by itself."""
     process = _start(job, output)
     metrics = output / "metrics.jsonl"
     here, later = _lines(metrics), draw.randint(0, 6)
     # at least one step beyond what the last process reached, so that the run gets on
     while process.poll() is None and _lines(metrics) <= here + later:
         time.sleep(0.001)
-    while process.poll() is None and _unfinished(output) != inside:
+    while process.poll() is None and kind != "signals" and _unfinished(output) != (kind == "inside"):
         time.sleep(0.0002)
     time.sleep(draw.random() * 0.03)
-    process.send_signal(signal.SIGKILL)
-    if process.wait() != -signal.SIGKILL:
+    number = draw.choice(SIGNALS) if kind == "signals" else signal.SIGKILL
+    process.send_signal(number)
+    if process.wait() != -number:
         if process.returncode:
             raise RuntimeError(f"A resumed run failed with status {process.returncode}; see {output}.log")
         return None
-    return _unfinished(output)
+    if kind != "signals":
+        return "inside" if _unfinished(output) else "outside"
+    if int(newest_name(output).split("-")[1]) != _lines(metrics):
+        raise RuntimeError(f"{signal.Signals(number).name} ended a run before its step was saved; see {output}.log")
+    return kind
 
 
 def _lines(path):

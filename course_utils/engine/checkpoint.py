@@ -4,10 +4,12 @@ A checkpoint is a folder `step-00000040-1f0c…`. Saving writes a folder with an
 `manifest.json` with the SHA-256 of each file, and renames the folder last: a checkpoint is there whole or not at all.
 The folder's name ends in the manifest's own hash, so that a bit flipped anywhere is noticed, in the manifest too.
 
-Loading verifies every byte first. A damaged checkpoint is set aside with one line and the one before it is used.
+Loading verifies every byte first, and the name's step against the one inside. A damaged checkpoint is set aside with
+one line and the one before it is used; one that was renamed gets its own name back, a copy is put aside.
 Tensors are safetensors and the rest is JSON: nothing is unpickled, so a checkpoint cannot run code.
 """
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -21,8 +23,8 @@ from safetensors.torch import load_file, save_file
 from course_utils import files
 
 KEEP = 2
-MANIFEST = "manifest.json"
-_SAVING, _DAMAGED, _STEP = ".saving-", "damaged-", "step-"
+MANIFEST, PROGRESS = "manifest.json", "progress.json"
+_SAVING, _DAMAGED, _STEP, _COPY, _MOVED = ".saving-", "damaged-", "step-", "copy-", "moved-"
 
 
 class CheckpointError(RuntimeError):
@@ -56,7 +58,7 @@ def save(folder, step, *, tensors, documents, texts=None, keep=KEEP):
         folder: where the checkpoints of one run live.
         step: optimizer steps done.
         tensors: {file stem: {name: tensor}}, each written as safetensors.
-        documents: {file stem: value}, each written as JSON.
+        documents: {file stem: value}, each written as JSON; {"progress": {"step": …}} must be among them.
         texts: {file name: str}, written as they are.
         keep: how many of the newest checkpoints remain.
 
@@ -90,6 +92,7 @@ def newest(folder, *, say=print):
 
     Each damaged one on the way is renamed to `damaged-…` and reported in one line; the next save removes it.
     """
+    _put_names_right(Path(folder), say)
     candidates = _listed(folder)
     for position, (step, path) in enumerate(candidates):
         fault = find_fault(path)
@@ -103,25 +106,74 @@ def newest(folder, *, say=print):
 
 
 def find_fault(path):
-    """What is wrong with a checkpoint folder, in a few words, or None when every byte is as written."""
+    """What is wrong with a checkpoint folder, in a few words, or None when name and every byte are as written."""
     path = Path(path)
+    fault = _content_fault(path)
+    manifest = path / MANIFEST
+    if manifest.is_file() and _digest(path) != path.name.rpartition("-")[2]:
+        return f"{MANIFEST} is not what was written"
+    if fault is None and _true_name(path) != path.name:
+        return f"it holds step {_step_inside(path)}"
+    return fault
+
+
+def _content_fault(path):
+    """What is wrong with the files of a checkpoint, whatever its folder is called."""
     try:
-        manifest = (path / MANIFEST).read_bytes()
+        written = json.loads((path / MANIFEST).read_bytes())
+        entries = [(name, entry["bytes"], entry["sha256"]) for name, entry in written.items()]
     except OSError:
         return f"{MANIFEST} is missing"
-    if hashlib.sha256(manifest).hexdigest()[:16] != path.name.rpartition("-")[2]:
+    except (ValueError, KeyError, TypeError, AttributeError):
         return f"{MANIFEST} is not what was written"
-    for name, written in json.loads(manifest).items():
+    for name, bytes_written, hash_written in entries:
         try:
             size = (path / name).stat().st_size
             digest = files.sha256(path / name)
         except OSError:
             return f"{name} is missing"
-        if size != written["bytes"]:
-            return f"{name} has {size:,} of {written['bytes']:,} bytes"
-        if digest != written["sha256"]:
+        if size != bytes_written:
+            return f"{name} has {size:,} of {bytes_written:,} bytes"
+        if digest != hash_written:
             return f"{name} is not what was written"
     return None
+
+
+def _put_names_right(folder, say):
+    """Give whole checkpoints that were renamed their own names back; put copies aside. One line each."""
+    found = [path for path in sorted(folder.glob("*-*")) if path.name.startswith((_STEP, _MOVED)) and path.is_dir()]
+    # reading two small files tells; every byte of the others is read only by who uses them
+    wrong = [(path, name) for path in found if (name := _true_name(path)) and name != path.name]
+    moved = []
+    with contextlib.suppress(OSError):  # a share that is read-only: `newest` passes over them
+        for path, name in [pair for pair in wrong if _content_fault(pair[0]) is None]:
+            aside = path.with_name(f"{_MOVED}{path.name.removeprefix(_MOVED)}")  # two may have each other's name
+            path.rename(aside)
+            moved.append((path.name, aside, path.with_name(name), _step_inside(aside)))
+        for old, aside, target, step in moved:
+            there = target.exists() and find_fault(target) is None
+            if target.exists() and not there:
+                _set_aside(target)
+            shutil.rmtree(target.with_name(_COPY + old), ignore_errors=True)  # of an earlier time
+            aside.rename(target.with_name(_COPY + old) if there else target)
+            fate = f"a copy, now called {_COPY + old}, which no run needs" if there else "it has its own name back"
+            say(f"The checkpoint folder {old} holds step {step}: {fate}.")
+
+
+def _true_name(path):
+    """The name that a checkpoint was given when it was written, by its manifest and its progress; None without them."""
+    try:
+        return f"{_STEP}{_step_inside(path):08d}-{_digest(path)}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _step_inside(path):
+    return json.loads((path / PROGRESS).read_bytes())["step"]
+
+
+def _digest(path):
+    return hashlib.sha256((path / MANIFEST).read_bytes()).hexdigest()[:16]
 
 
 def steps(folder):

@@ -16,13 +16,13 @@ import contextlib
 import gc
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from course_utils import runtime
-from course_utils.engine import batching, checkpoint, parallel, preflight, resume, state, stop_messages
+from course_utils.engine import batching, checkpoint, interrupts, parallel, preflight, resume, state, stop_messages
 from course_utils.engine.metrics import Monitor
 from course_utils.engine.schedule import learning_rate
 from course_utils.tensors import moved
@@ -68,23 +68,28 @@ def train(module, rows, collate, recipe, output, *, run=None, evaluate=None, go_
     Raises:
         ValueError: the rows, the recipe or the model do not fit; nothing was changed.
         TrainingStopped: the loss or the gradient is not finite, or memory does not suffice.
-        CheckpointError: the disk is full, or the folder holds a run of another recipe or other data.
+        CheckpointError: the disk is full or read-only, or the folder holds a run of another recipe or other data.
+        KeyboardInterrupt: the run was interrupted; a first SIGINT, SIGTERM or SIGHUP saves its step before that.
     """
     made = Trainer(module, rows, collate, recipe, Path(output), run or runtime.current(), evaluate, say)
     return conduct(made, go_on, progress)
 
 
 def conduct(trainer, go_on, progress):
-    """Take a Trainer from its beginning, or its newest checkpoint, to its end; returns the TrainingResult."""
+    """Take a Trainer from its beginning, or its newest checkpoint, to its end; returns the TrainingResult.
+
+    One process, or the processes of one run, at a time: a second one waits, then goes on from what the first has left.
+    """
     module, random_state, was_training = trainer.module, state.random_state(), trainer.module.training
-    try:
-        with getattr(module, "while_training", contextlib.nullcontext)():
-            trainer.begin(go_on, progress)
-            return trainer.finish(trainer.run_steps())
-    finally:
-        trainer.clean_up()
-        module.train(was_training)
-        state.set_random_state(random_state)  # a notebook goes on alike whether a run was trained or read back
+    with resume.alone(trainer), interrupts.held(trainer.print, trainer.world.size == 1) as trainer.held:
+        try:
+            with getattr(module, "while_training", contextlib.nullcontext)():
+                trainer.begin(go_on, progress)
+                return trainer.finish(trainer.run_steps())
+        finally:
+            trainer.clean_up()
+            module.train(was_training)
+            state.set_random_state(random_state)  # a notebook goes on alike whether a run was trained or read back
 
 
 class Trainer:
@@ -100,6 +105,7 @@ class Trainer:
         self.identity = {"recipe": recipe.identity, "data": survey.fingerprint, "frozen": state.frozen_hash(module)}
         self.device = next(module.parameters()).device
         self.world, self.monitor, self.step, self.resumed_from, self.last = parallel.world(), None, 0, None, None
+        self.held, self.clock = interrupts.Held(), resume.Clock()
 
     @property
     def checkpoints(self):
@@ -116,6 +122,8 @@ class Trainer:
         found = resume.find(self, go_on)
         if found is not None:
             resume.restore(self, found)
+        if self.step < self.recipe.steps:
+            resume.require_writable(self)
         show = progress and self.step < self.recipe.steps
         earlier = found.text("metrics.jsonl") if found else ""
         self.monitor = Monitor(self.output, self.recipe, earlier=earlier, show=show, write=self.world.first)
@@ -129,20 +137,33 @@ class Trainer:
                 if self.evaluate and self.recipe.evaluate_every and self.step % self.recipe.evaluate_every == 0:
                     values["evaluate"] = self._evaluate()
                 self.monitor.step(values, tokens=tokens, micro_batch=self.micro_batch)
-                if self.step % self.recipe.save_every == 0 or self.step == self.recipe.steps:
-                    self.last = resume.save(self)
+                self._save_when_due()
         except KeyboardInterrupt:
             remains = stop_messages.what_remains(checkpoint.steps(self.checkpoints))
             self.monitor.say(f"Interrupted after step {self.step}. {remains}")
             raise
         return self.last.path
 
+    def _save_when_due(self):
+        """Save by count, by time, at the end, and when a signal asks the run to end; then end it."""
+        asked = self.world.total(self.held.asked is not None, self.device) > 0  # the same in all processes
+        late = self.world.total(self.world.first and self.clock.due(), self.device) > 0
+        if asked or late or self.step % self.recipe.save_every == 0 or self.step == self.recipe.steps:
+            with self.clock.saving():
+                self.last = resume.save(self)
+        if asked and self.step < self.recipe.steps:
+            self.monitor.say(
+                f"Stopped by {self.held.name} after step {self.step}, whose checkpoint is saved. "
+                "Run the same again to go on from there."
+            )
+            raise interrupts.Ended
+
     def finish(self, path):
         """Write result.json and return the TrainingResult."""
         result = TrainingResult(self.monitor.metrics, path, self.resumed_from, self.micro_batch)
         if self.world.first:
             last = result.metrics[-1] | {"checkpoint": path.name, "processes": self.world.size}
-            (self.output / "result.json").write_text(json.dumps(last, indent=1), encoding="utf-8")
+            self.monitor.put("result.json", json.dumps(last, indent=1))
         self.world.wait()
         return result
 
@@ -244,7 +265,8 @@ class Trainer:
 
     def _stop(self, why, rows=(), advice=None):
         history, kept = self.monitor.metrics[-1:], checkpoint.steps(self.checkpoints)
-        raise TrainingStopped(stop_messages.explain(why, self.step + 1, self.recipe, rows, history, kept, advice))
+        recipe = replace(self.recipe, micro_batch=self.micro_batch)  # as it is after any halving
+        raise TrainingStopped(stop_messages.explain(why, self.step + 1, recipe, rows, history, kept, advice))
 
     def _set_activation_checkpointing(self, on):
         """Switch it on or off in the model inside the loss module, when the recipe uses it at all."""

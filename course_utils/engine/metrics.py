@@ -4,14 +4,17 @@
 took never is; it goes to `timings.jsonl`.
 """
 
+import errno
 import json
 import math
-import os
 import sys
 import time
 from pathlib import Path
 
 from tqdm import tqdm
+
+from course_utils import files
+from course_utils.engine.checkpoint import CheckpointError
 
 
 class Monitor:
@@ -34,8 +37,7 @@ class Monitor:
         )  # fmt: skip
         self.started = time.perf_counter()
         if write:
-            self.output.mkdir(parents=True, exist_ok=True)
-            self._replace(self.output / "metrics.jsonl", self.text)
+            self.put("metrics.jsonl", self.text)
 
     @property
     def text(self):
@@ -81,14 +83,27 @@ class Monitor:
         """Leave the bar as it is."""
         self.bar.close()
 
-    def _append(self, name, line):
-        with open(self.output / name, "a", encoding="utf-8", newline="\n") as file:
-            file.write(line + "\n")
+    def put(self, name, text):
+        """Write a small file of the run whole or not at all; one that holds the text already is left alone."""
+        path = self.output / name
+        with self._explained(name):
+            if not path.is_file() or path.read_bytes() != text.encode("utf-8"):
+                self.output.mkdir(parents=True, exist_ok=True)
+                files.replace_text(path, text)
 
-    def _replace(self, path, text):
-        fresh = path.with_suffix(".new")
-        fresh.write_bytes(text.encode("utf-8"))
-        os.replace(fresh, path)
+    def _append(self, name, line):
+        """Add a line whole or not at all."""
+        with self._explained(name), open(self.output / name, "ab", buffering=0) as file:
+            before, content = file.tell(), (line + "\n").encode("utf-8")
+            try:
+                if file.write(content) < len(content):
+                    raise OSError(errno.ENOSPC, "only a part of the line was written")
+            except OSError:
+                file.truncate(before)
+                raise
+
+    def _explained(self, name):
+        return files.explained(f"Writing {name}", self.output, "COURSE_RUNS", CheckpointError)
 
 
 def _finite(value):

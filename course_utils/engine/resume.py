@@ -5,8 +5,53 @@ after the stop would belong to two different experiments. Threads, dtype, proces
 said, because then the last digits differ.
 """
 
+import contextlib
+import time
+
+from course_utils import files, folders
 from course_utils.engine import checkpoint, state
 from course_utils.engine.checkpoint import CheckpointError
+
+SAVE_SECONDS = 60  # of training after which a checkpoint is due, whatever recipe.save_every says
+SAVE_SHARE = 0.05  # of the time that saving by the clock may take
+
+
+class Clock:
+    """Says when a checkpoint is due by time: after SAVE_SECONDS, later where a save itself takes long."""
+
+    def __init__(self):
+        self.last, self.cost = time.monotonic(), 0.0
+
+    def due(self):
+        """Whether so much time has passed since the last save."""
+        return time.monotonic() - self.last >= max(SAVE_SECONDS, self.cost / SAVE_SHARE)
+
+    @contextlib.contextmanager
+    def saving(self):
+        """Measure the save inside and begin to count anew."""
+        started = time.monotonic()
+        yield
+        self.last = time.monotonic()
+        self.cost = self.last - started
+
+
+@contextlib.contextmanager
+def alone(trainer):
+    """Let one run at a time into the trainer's folder; a second process says in one line that it waits."""
+    with contextlib.ExitStack() as stack:
+        if trainer.world.first:  # the others of a parallel run wait for the first
+            with files.explained("The run", trainer.output, "COURSE_RUNS", CheckpointError):
+                stack.enter_context(files.locked(trainer.output, trainer.print))
+        yield
+
+
+def require_writable(trainer):
+    """Raise CheckpointError, before any step, where the run could not be written."""
+    if trainer.world.first and not folders.writable(trainer.output):
+        raise CheckpointError(
+            f"The run in {trainer.output} is at step {trainer.step} of {trainer.recipe.steps}, and nothing can be "
+            "written there, so it cannot go on. Take an output folder of your own, or set COURSE_RUNS to one."
+        )
 
 
 def save(trainer):

@@ -7,7 +7,6 @@ What a notebook prints is the same either way.
 """
 
 import ast
-import contextlib
 import dataclasses
 import hashlib
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 import torch
 
 import course_utils
-from course_utils import files, runtime
+from course_utils import runtime
 from course_utils.engine import parallel, preflight, state
 from course_utils.engine.checkpoint import fingerprint
 from course_utils.engine.loop import TrainingResult, train
@@ -53,12 +52,8 @@ def run_stage(
     run = run or runtime.current()
     module = seeded(build, recipe.seed)
     folder = run.runs / "stages" / f"{name}-{stage_key(module, rows, collate, recipe, run, also)}"
-    # processes of one run share the folder; two notebooks wait for each other
-    alone = parallel.world().size == 1
-    with files.locked(folder, say) if alone else contextlib.nullcontext():
-        result = trainer(
-            module, rows, collate, recipe, folder, run=run, evaluate=evaluate, progress=progress, say=say
-        )  # fmt: skip
+    # two notebooks wait for each other there
+    result = trainer(module, rows, collate, recipe, folder, run=run, evaluate=evaluate, progress=progress, say=say)
     return Stage(module.eval(), result, folder, cached=result.resumed_from == recipe.steps)
 
 

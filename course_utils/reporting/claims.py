@@ -116,14 +116,17 @@ def verdict(measured, interval, direction, threshold):
     return "fails" if high < threshold else "undecided"
 
 
-def broken(notebooks):
+def broken(notebooks, required=()):
     """The required claims of these notebooks that do not hold, with those that were never checked.
 
     Args:
         notebooks: names, as `05_in_context_learning`.
+        required: (notebook, id) of each claim that must have a record; one without is broken, too.
     """
     kept = [record for record in records.read(path()) if record["notebook"] in notebooks]
-    return [record for record in kept if record["kind"] == "required" and not record["holds"]]
+    known = {(record["notebook"], record["id"]) for record in kept}
+    absent = [{"id": id, "notebook": name, "verdict": "no record"} for name, id in required if (name, id) not in known]
+    return [record for record in kept if record["kind"] == "required" and not record["holds"]] + absent
 
 
 def forget(notebook):

@@ -8,6 +8,7 @@ The ledger is a file among the reader's runs and lasts over all notebooks. A hea
 keeps its default guesses apart, in the results, so that it never answers in the reader's place.
 """
 
+import math
 import os
 from datetime import UTC, datetime
 
@@ -27,12 +28,12 @@ def headless_path():
     return runtime.results() / "predictions.json"
 
 
-def predict(id, value, *, question, unit="", within=None):
+def predict(id, value, *rest, question, unit="", within=None):
     """Write a guess down before the run.
 
     Args:
         id: the question's fixed name.
-        value: your guess, a number.
+        value: your guess, a number of Python's or numpy's; `rest` stays empty: 0,8 means two numbers.
         question: what is guessed, in a few words.
         unit: printed behind numbers, as "%" or "tokens/s".
         within: (low, high) that a sensible guess lies in, or None.
@@ -42,8 +43,7 @@ def predict(id, value, *, question, unit="", within=None):
 
     A guess may change until it is scored. After that the first one stays: the answer is known.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"Expected a number as your guess for {id!r}, got {value!r}. Write it without quotes.")
+    value = _guess(id, value, *rest)
     if within is not None and not within[0] <= value <= within[1]:
         raise ValueError(
             f"Your guess for {id!r} is {value:g}; it must lie between {within[0]:g} and {within[1]:g}. "
@@ -104,6 +104,18 @@ def ledger():
 def forget(notebook):
     """Drop what a headless run guessed for a notebook, so that its next headless run starts anew."""
     records.update(headless_path(), lambda kept: [record for record in kept if record["notebook"] != notebook])
+
+
+def _guess(id, *parts):
+    """The guess as Python's own int or float; raises ValueError, with the likely slip, when it is no finite number."""
+    value = parts[0] if len(parts) == 1 else parts
+    value = value.item() if getattr(value, "shape", None) == () else value
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return value
+    slip = "Write a number, without quotes, with a point and not a comma, as 0.8."
+    if isinstance(value, float):
+        slip = "Is it the result of a calculation that went wrong? Write the number itself."
+    raise ValueError(f"Expected a number as your guess for {id!r}, got {value!r}. {slip}")
 
 
 def _find(id):

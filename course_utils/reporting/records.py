@@ -1,7 +1,6 @@
 """Small lists of results kept as JSON: read, or changed under a lock and put in place by one rename."""
 
 import json
-import os
 from pathlib import Path
 
 from course_utils import files
@@ -31,12 +30,11 @@ def read(path):
 def write(path, records):
     """Put the records into the file. A reader, or a process killed meanwhile, meets the old list or the new one."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     # NaN is no JSON: a measurement must be a number or null, so that any reader of the file can parse it
-    beside.write_text(json.dumps(records, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    files.sync(beside)
-    os.replace(beside, path)
+    text = json.dumps(records, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.replace_text(path, text)
 
 
 def update(path, change):
@@ -46,10 +44,15 @@ def update(path, change):
         The new records.
     """
     path = Path(path)
-    with files.locked(path.parent, report=lambda line: None):
+    with _explained(path), files.locked(path.parent, report=lambda line: None):
         records = change(read(path))
         write(path, records)
     return records
+
+
+def _explained(path):
+    """A full disk, or one that can only be read, in one message that names the variable to set."""
+    return files.explained(f"Writing {path.name}", path.parent, "COURSE_RUNS or COURSE_RESULTS")
 
 
 def replace(path, record, *, keys=("notebook", "id")):

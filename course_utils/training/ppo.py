@@ -229,7 +229,11 @@ class Trainer(loop.Trainer):
         try:
             scores = rollout.judge(self.reward, [row["prompt"] for row in asked], texts)
         except rollout.RewardError as error:
-            self._stop(str(error), advice="Try the function on a few texts in a cell of its own, then run this again.")
+            advice = (
+                "Try the function on a few texts in a cell of its own. If only what it asks was out of reach, run the "
+            )
+            advice += "same again; a function that you change is another reward, and needs a new output folder."
+            self._stop(str(error), advice=advice)
         mine = ([list(row["prompt_ids"]) for row in asked], samples, scores, texts)
         parts = list(zip(*self.world.gather(mine), strict=True))
         prompts, samples, texts = ([item for part in column for item in part] for column in (*parts[:2], parts[3]))

@@ -60,6 +60,33 @@ def test_required_claims_gate(folder, capsys, kind, check, status):
     assert ("required, and not shown to hold: c" in capsys.readouterr().out) is bool(status)
 
 
+@pytest.mark.parametrize(("kind", "status"), [("required", 1), ("observed", 0)])
+def test_a_required_claim_without_a_record_never_passes(folder, capsys, kind, status):
+    """A notebook that reports elsewhere, as two relative places once did, must not pass for one that holds."""
+    lose = "claims.records.replace = lambda path, record: None"
+    write(folder, "05_claims", IMPORT, lose, EXPECT.format("c", kind))
+    assert course.main(["--folder", str(folder)]) == status
+    assert ("required, and not shown to hold: c (no record)" in capsys.readouterr().out) is bool(status)
+
+
+def test_relative_places_are_one_place_for_course_and_kernel(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COURSE_RESULTS", "relative")
+    write(folder, "05_claims", IMPORT, EXPECT.format("c", "required"), "claims.check('c', measured=2)")
+    assert course.main(["--folder", str(folder)]) == 0
+    assert [record["id"] for record in records.read(tmp_path / "relative/claims.json")] == ["c"]
+    assert not (folder / "relative").exists()
+
+
+def test_required_claims_are_read_from_the_cells(folder):
+    path = write(
+        folder, "05_claims", "%matplotlib inline\nclaims.expect('a', statement='s', baseline='b', kind='required')",
+        "claims.expect(id='b', kind='required')\nclaims.expect('c', kind='observed')", "claims.expect('d', kind=",
+        "for name in 'xy': claims.expect(name, kind='required')",
+    )  # fmt: skip
+    assert course.required_claims(path) == ["a", "b"]
+
+
 def test_an_old_record_does_not_carry_a_new_run(folder, monkeypatch):
     path = write(folder, "05_claims", IMPORT, EXPECT.format("c", "required"), "claims.check('c', measured=2)")
     assert course.main(["--folder", str(folder)]) == 0

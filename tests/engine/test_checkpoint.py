@@ -88,6 +88,103 @@ def test_a_damaged_one_is_replaced_by_the_same_step(tmp_path):
     assert sorted(path.name[:13] for path in tmp_path.iterdir()) == ["step-00000001", "step-00000002"]
 
 
+def numbered(path, step):
+    """The folder's name with another step."""
+    return path.with_name(f"step-{step:08d}-{path.name.rpartition('-')[2]}")
+
+
+def swap(one, other):
+    other.rename(one.with_name("between"))
+    one.rename(other)
+    one.with_name("between").rename(one)
+
+
+def exchange_numbers(one, other):
+    one.rename(numbered(one, 8))
+    other.rename(numbered(other, 4))
+
+
+RENAMES = {  # what a hand, a copy or a synchronised folder does to the checkpoints of steps 4 and 8 → lines said
+    "the newest up": (lambda four, eight: eight.rename(numbered(eight, 12)), 1),
+    "the older up": (lambda four, eight: four.rename(numbered(four, 12)), 1),
+    "the newest down": (lambda four, eight: eight.rename(numbered(eight, 2)), 1),
+    "two have each other's name": (swap, 2),
+    "two have each other's number": (exchange_numbers, 2),
+    "a copy under a higher number": (
+        lambda four, eight: shutil.copytree(four, numbered(four, 12)), 1,
+    ),
+    "a copy beside the newest": (lambda four, eight: shutil.copytree(eight, f"{eight} (1)"), 1),
+    "the hash is gone": (lambda four, eight: eight.rename(eight.with_name("step-00000008")), 1),
+    "the older one is in the newest's place": (lambda four, eight: (shutil.rmtree(eight), four.rename(eight)), 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RENAMES)
+def test_renamed_swapped_and_copied_folders_are_noticed_and_the_run_goes_on_from_what_they_hold(tmp_path, case):
+    four, eight = (write(tmp_path, step).path for step in (4, 8))
+    change, lines = RENAMES[case]
+    change(four, eight)
+    said = []
+    found = checkpoint.newest(tmp_path, say=said.append)
+    expected = 4 if case.startswith("the older one is in") else 8
+    assert found.step == expected == found.document("progress")["step"]
+    assert found.path == (four if expected == 4 else eight)
+    assert len(said) == lines and all("holds step" in line and "\n" not in line for line in said)
+    assert four.is_dir() and checkpoint.steps(tmp_path) == [8, 4][-lines if expected == 4 else 0 :]
+    again = []
+    assert checkpoint.newest(tmp_path, say=again.append) == found and again == []
+
+
+def test_a_kill_between_two_renames_loses_nothing(tmp_path):
+    path = write(tmp_path, 8).path
+    path.rename(path.with_name("moved-step-00000012-0"))
+    assert checkpoint.newest(tmp_path, say=lambda line: None).path == path
+
+
+def test_a_renamed_one_that_is_damaged_too_is_not_used(tmp_path):
+    four, eight = (write(tmp_path, step).path for step in (4, 8))
+    damage(eight / "weights.safetensors", "one bit")
+    eight.rename(numbered(eight, 12))
+    assert checkpoint.newest(tmp_path, say=lambda line: None).path == four
+
+
+def test_where_nothing_can_be_renamed_a_wrong_name_is_passed_over(tmp_path, monkeypatch):
+    four, eight = (write(tmp_path, step).path for step in (4, 8))
+    eight.rename(numbered(eight, 12))
+
+    def refuse(path, target):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(type(four), "rename", refuse)
+    said = []
+    assert checkpoint.newest(tmp_path, say=said.append).path == four
+    assert len(said) == 1 and "step 12 is damaged (it holds step 8); trying the one of step 4" in said[0]
+
+
+def test_every_file_and_folder_is_synced_before_the_rename_and_the_place_of_the_rename_after_it(tmp_path, monkeypatch):
+    calls, sync, rename = [], files.sync, type(tmp_path).rename
+
+    def note_sync(path):
+        calls.append(f"sync {path.name}")
+        if path.name.endswith((".json", ".jsonl", ".safetensors")):
+            calls[-1] += f" of {path.stat().st_size} bytes"
+        sync(path)
+
+    def note_rename(path, target):
+        calls.append(f"rename {path.name}")
+        return rename(path, target)
+
+    monkeypatch.setattr(files, "sync", note_sync)
+    monkeypatch.setattr(type(tmp_path), "rename", note_rename)
+    path = write(tmp_path / "run", 3).path
+    sizes = {name: f"sync {name} of {(path / name).stat().st_size} bytes" for name in FILES}
+    manifest = sizes.pop("manifest.json")
+    assert calls == [
+        *(sizes[name] for name in sorted(sizes)), manifest, "sync .saving-00000003", "rename .saving-00000003",
+        "sync run",
+    ]  # fmt: skip
+
+
 def test_saving_the_same_step_again_over_a_whole_one(tmp_path):
     assert write(tmp_path, 2).path == write(tmp_path, 2).path
     assert checkpoint.newest(tmp_path).step == 2

@@ -2,7 +2,7 @@ import pytest
 import torch
 from helpers.toy_loss import SmallLoss, Stop, make_rows, stop_at, weights
 
-from course_utils.engine import checkpoint
+from course_utils.engine import checkpoint, stop_messages
 from course_utils.engine.batching import rows_of_step
 from course_utils.engine.loop import TrainingStopped
 from course_utils.engine.recipe import TrainingRecipe
@@ -33,7 +33,11 @@ def test_a_loss_that_is_not_finite_stops_at_once(fit, value):
     assert text.startswith(
         f"Training stopped at step 6, before its update: the loss is {value} (rows {late}). At step 5 "
     )
-    assert "The checkpoint of step 4 is kept" in text and "third of the learning rate" in text
+    assert (
+        "The checkpoint of step 4 is kept.\n" in text
+        and "run the same" not in text
+        and "third of the learning rate" in text
+    )
     assert torch.isfinite(weights(module)).all()
 
 
@@ -105,6 +109,22 @@ def test_out_of_memory_with_one_row_stops_with_advice(fit):
     with pytest.raises(TrainingStopped, match="memory does not suffice for micro-batches of 1 rows") as caught:
         fit(Hungry(0))
     assert "activation_checkpointing=True" in str(caught.value) and "max_length" in str(caught.value)
+    assert "micro_batch=" not in str(caught.value)  # it has come down to one row already
+
+
+@pytest.mark.parametrize(
+    ("fields", "tries"),
+    [
+        ({"micro_batch": 4}, " with micro_batch=2 and activation_checkpointing=True."),
+        ({"micro_batch": 1}, " with activation_checkpointing=True."),
+        ({"micro_batch": 1, "activation_checkpointing": True}, "."),
+        ({"micro_batch": 2, "method": "prefix"}, " with micro_batch=1."),  # which excludes activation checkpointing
+    ],
+)
+def test_advice_against_want_of_memory_names_what_may_still_change(fields, tries):
+    recipe = TrainingRecipe(steps=10, batch_size=8, learning_rate=0.01, **fields)
+    text = stop_messages.explain("memory does not suffice", 3, recipe, [], [], [])
+    assert f"Close other programs and run the same again{tries} If that" in text and "new output folder" in text
 
 
 def test_other_errors_are_not_taken_for_want_of_memory(fit):

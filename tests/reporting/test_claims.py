@@ -169,6 +169,9 @@ def test_broken_lists_required_claims_that_are_not_shown_to_hold(monkeypatch):
     claims.check("seen", measured=-1)
     assert [record["id"] for record in claims.broken({"05_a"})] == ["bad", "unsure", "never"]
     assert claims.broken({"06_b"}) == []
+    required = [("05_a", "good"), ("05_a", "bad"), ("05_a", "lost"), ("06_b", "good")]
+    found = [(record["notebook"], record["id"], record["verdict"]) for record in claims.broken({"05_a"}, required)]
+    assert found[3:] == [("05_a", "lost", "no record"), ("06_b", "good", "no record")]
 
 
 def test_the_notebook_is_named_by_the_runner_then_by_jupyter(monkeypatch):

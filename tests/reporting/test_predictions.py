@@ -1,6 +1,8 @@
 """A guess is written down before its answer, stays after it, and headless runs never answer in the reader's place."""
 
+import numpy as np
 import pytest
+import torch
 
 from course_utils import runtime
 from course_utils.reporting import predictions
@@ -67,11 +69,40 @@ def test_a_score_without_a_guess_says_so_and_goes_on(capsys):
     assert printed(capsys) == ["no guess written down for 'a'; it is ≈0.90"]
 
 
-@pytest.mark.parametrize(("value", "message"), [("0.8", "without quotes"), (True, "a number"), (80, "a percentage")])
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("0.8", "without quotes"),
+        ("0,8", "with a point and not a comma"),
+        ((0, 8), r"got \(0, 8\).*with a point and not a comma"),
+        (True, "a number"),
+        (np.bool_(True), "a number"),
+        (None, "a number"),
+        (np.array([0.8]), "a number"),
+        (80, "a percentage"),
+        (float("nan"), "got nan. Is it the result of a calculation"),
+        (np.float32("inf"), "got inf. Is it the result of a calculation"),
+    ],
+)
 def test_a_guess_that_makes_no_sense_is_refused(value, message):
     with pytest.raises(ValueError, match=message):
         predictions.predict("a", value, **SHOTS)
     assert predictions.ledger() == []
+
+
+def test_a_decimal_comma_is_told_apart_from_a_second_argument():
+    with pytest.raises(
+        ValueError, match=r"got \(0, 8\)\. Write a number, without quotes, with a point and not a comma"
+    ):
+        predictions.predict("a", 0, 8, **SHOTS)
+    assert predictions.ledger() == []
+
+
+@pytest.mark.parametrize("value", [np.float32(0.5), np.float64(0.5), np.array(0.5), torch.tensor(0.5)])
+def test_a_number_of_numpy_or_torch_is_a_guess(value, capsys):
+    predictions.predict("a", value, **SHOTS)
+    assert predictions.ledger()[0]["guess"] == 0.5
+    assert printed(capsys) == ["your guess, before the run: 0.5 – accuracy with 16 examples"]
 
 
 def test_a_headless_run_leaves_the_readers_ledger_alone(monkeypatch):

@@ -1,10 +1,13 @@
 """The files of results survive two writers, a reader at any moment, and a hand that edits them."""
 
+import errno
 import json
 import multiprocessing
+import os
 
 import pytest
 
+from course_utils import files
 from course_utils.reporting import records
 
 
@@ -43,10 +46,35 @@ def test_a_write_that_fails_leaves_the_old_list(tmp_path):
 def test_the_old_list_stands_until_the_new_one_is_whole(tmp_path, monkeypatch):
     path = tmp_path / "claims.json"
     records.write(path, [{"id": "a"}])
-    monkeypatch.setattr(records.os, "replace", lambda *names: pytest.fail("killed before the rename"))
+    monkeypatch.setattr(files.os, "replace", lambda *names: pytest.fail("killed before the rename"))
     with pytest.raises(pytest.fail.Exception):
         records.write(path, [{"id": "b"}])
+    assert records.read(path) == [{"id": "a"}] and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize("change", [records.write, records.update])
+def test_a_full_or_read_only_disk_is_one_message_and_leaves_no_file(tmp_path, monkeypatch, number, change):
+    path = tmp_path / "claims.json"
+    records.write(path, [{"id": "a"}])
+
+    def fail(file):
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(files, "sync", fail)
+    with pytest.raises(files.AssetError, match=r"Writing claims.json stopped: (?s:.*)COURSE_RESULTS"):
+        change(path, [{"id": "b"}] if change is records.write else lambda kept: [])
+    monkeypatch.undo()
     assert records.read(path) == [{"id": "a"}]
+    assert {file.name for file in tmp_path.iterdir()} <= {"claims.json", ".lock"}
+
+
+def test_what_a_killed_process_left_is_removed_once_it_is_old(tmp_path):
+    old, fresh = tmp_path / ".claims.json.1", tmp_path / ".claims.json.2"
+    old.touch(), fresh.touch()
+    os.utime(old, (1, 1))
+    records.write(tmp_path / "claims.json", [])
+    assert fresh.exists() and not old.exists()
 
 
 def _add(path, name, count, both_ready):

@@ -31,6 +31,13 @@ def test_the_ranges_admit_what_colab_has(name):
     assert not requirements.fits(line, "99.0")
 
 
+@pytest.mark.parametrize("version", ["2.12.0rc1", "2.13.0.dev20260501+cpu", "2.11.0+cu128"])
+def test_pre_releases_and_local_parts_fit_a_range(version):
+    """Images of the cloud come with nightly builds, which `packaging` leaves out of a range unless told otherwise."""
+    assert requirements.fits("torch>=2.11,<3", version)
+    assert not requirements.fits("torch>=2.14,<3", version)
+
+
 def test_the_python_of_colab_is_admitted():
     assert SpecifierSet(PROJECT["requires-python"]).contains("3.13.0")
 
