@@ -27,6 +27,7 @@ __all__ = ["SetupError", "ensure", "fetch_missing_assets", "hand_over", "is_this
 ROOT = Path(__file__).resolve().parents[2]
 EXTRAS = ("lab", "test")
 STAMP = "course-setup.json"
+_STARTED = time.monotonic() - float(os.environ.pop("COURSE_ELAPSED", "0"))  # by the command before hand_over
 COLAB_WIDGETS = Path("share/from-lm-to-llm/colab-widgets")  # below the environment; see install.colab_widgets
 
 
@@ -234,8 +235,14 @@ def fetch_missing_assets():
         raise SetupError("Without its assets the course cannot run. The lines above say what to do.")
 
 
+def elapsed():
+    """Seconds since the command was started, set-up included, however many processes it took."""
+    return time.monotonic() - _STARTED
+
+
 def hand_over(python, argv):
     """Go on with the same command in another Python; on POSIX this does not return."""
+    os.environ["COURSE_ELAPSED"] = str(elapsed())
     command = [str(python), "-m", "course_utils", *argv]
     sys.stdout.flush()
     sys.stderr.flush()

@@ -223,10 +223,21 @@ def test_a_python_without_ensurepip_is_explained(clone, monkeypatch):
 
 
 def test_it_goes_on_in_the_other_python(monkeypatch):
-    seen = []
+    seen, real = [], subprocess.run
+    monkeypatch.delenv("COURSE_ELAPSED", raising=False)
+    monkeypatch.setattr(environment, "_STARTED", time.monotonic() - 1000)
     monkeypatch.setattr(os, "execv", lambda program, command: seen.append((program, command)))
     monkeypatch.setattr(subprocess, "run", lambda command: type("Done", (), {"returncode": 7})())
     environment.hand_over("/x/python", ["course", "--notebooks", "05"])
     assert seen == [("/x/python", ["/x/python", "-m", "course_utils", "course", "--notebooks", "05"])]
+    ask = (
+        "import os; from course_utils.setup import environment as e; print(e.elapsed(), 'COURSE_ELAPSED' in os.environ)"
+    )
+    told = real(
+        [sys.executable, "-c", ask], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    seconds, inherited = told.stdout.split()
+    assert 1000 < float(seconds) < 1300, "the next process counts on from where this one stopped"
+    assert inherited == "False", "a command that is started later from within must not"
     monkeypatch.setattr(os, "name", "nt")
     assert environment.hand_over("/x/python", ["lint"]) == 7
