@@ -1,20 +1,24 @@
-"""`python -m course_utils test`: unit tests, then nbval on every notebook, offline, with nothing left from before."""
+"""`python -m course_utils test`: unit tests, then nbval on every notebook, offline, with nothing left from before.
+
+COURSE_TEST_MINUTES, set-up included, is for a slow machine that stops what takes too long: see `notebook_order`.
+"""
 
 import argparse
 import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-from course_utils.commands import course
+from course_utils.commands import course, notebook_order
+from course_utils.setup import environment as set_up
 
 ROOT = Path(__file__).resolve().parents[2]
 GUARD = ROOT / "tests" / "guard"
 SANITIZE = ROOT / "tests" / "nbval_sanitize.cfg"  # progress bars
 CELL_SECONDS = 600  # a cell that takes longer hangs
 NOTHING_COLLECTED = 5  # pytest's exit status
+UNIT = "unit tests"
 PYTEST = (sys.executable, "-m", "pytest")
 # two workers with one thread each: a test's work comes in pieces too small for two threads; a file stays together
 WORKERS = ("-n", "2", "--dist", "loadfile")
@@ -38,12 +42,34 @@ def main(argv=None):
     options, passed_on = parser.parse_known_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            parts = _parts(options.notebooks, passed_on, Path(folder))
+            minutes = minutes_allowed()
+            parts = _parts(options.notebooks, passed_on, Path(folder), changed_first=minutes is not None)
         except ValueError as error:
             print(error, file=sys.stderr)
             return 2
-        status = max(_timed(parts), default=0)
+        status = max(_timed(parts, minutes), default=0)
         return status or refusals(Path(folder) / "refused.log")
+
+
+def minutes_allowed():
+    """COURSE_TEST_MINUTES as a number, counted from the start of the set-up; None, without a limit, where it is unset.
+
+    Raises:
+        ValueError: it is no number above zero.
+    """
+    text = os.environ.get("COURSE_TEST_MINUTES", "").strip()
+    if not text:
+        return None
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0
+    if not 0 < minutes < float("inf"):
+        raise ValueError(
+            f"COURSE_TEST_MINUTES is {text!r}; expected the minutes that all tests may take, set-up included, such as "
+            "80. A unit behind the number, as in 80m, is not understood. Unset it to run everything."
+        )
+    return minutes
 
 
 def environment(folder):
@@ -55,7 +81,7 @@ def environment(folder):
     dead_end = "http://127.0.0.1:9"  # nothing listens there; stops programs that are not Python, as git or curl
     inherited = os.environ.get("PYTHONPATH")
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name != "COURSE_TEST_MINUTES"},  # for this run alone
         **course.isolated(folder),
         **dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), dead_end),
         **dict.fromkeys(("no_proxy", "NO_PROXY"), "localhost,127.0.0.1,::1"),
@@ -66,20 +92,21 @@ def environment(folder):
     }
 
 
-def _parts(notebooks, passed_on, folder):
+def _parts(notebooks, passed_on, folder, changed_first=False):
     """(name, command, environment) of each part, in the order of running."""
     variables = environment(folder)
     parts = []
     if notebooks is None:
         targets = passed_on or [*WORKERS, "tests"]
         unit = {**variables, "COURSE_RUNS": str(folder / "unit-runs"), "COURSE_RESULTS": str(folder / "unit-results")}
-        parts.append(("unit tests", [*PYTEST, "--durations=10", *targets], unit))
+        parts.append((UNIT, [*PYTEST, "--durations=10", *targets], unit))
         if passed_on:
             return parts
     # MPLBACKEND is for the unit tests: in a kernel it would keep plots out of the notebook
     in_kernel = {name: value for name, value in variables.items() if name != "MPLBACKEND"}
     nbval = [*NBVAL, "--maxfail=10", "--durations=5", "--durations-min=1"]
-    for path in _notebooks(notebooks):
+    paths = _notebooks(notebooks)
+    for path in notebook_order.ordered(paths) if changed_first else paths:
         parts.append((path.stem, [*nbval, str(path)], {**in_kernel, "COURSE_NOTEBOOK": path.stem}))
     return parts
 
@@ -90,23 +117,44 @@ def _notebooks(wanted):
     return course.select(wanted or "")
 
 
-def _timed(parts):
-    """Run the parts; print how long each took; yield each exit status."""
-    lines = []
+def _timed(parts, minutes=None):
+    """Run the parts, as many as there is time for; print how long each took, and what was left out.
+
+    Args:
+        parts: see _parts.
+        minutes: that all may take, set-up included; None for no limit. Unit tests always run.
+
+    Yields:
+        The exit status of each part that ran.
+    """
+    lines, pace, left_out = [], notebook_order.Pace(None if minutes is None else 60 * minutes), []
     for position, (name, command, variables) in enumerate(parts, 1):
+        if name != UNIT and not pace.fits(name, set_up.elapsed()):
+            left_out = [name for name, _, _ in parts[position - 1 :]]
+            break
         print(f"== {position}/{len(parts)} {name}", flush=True)
-        started = time.perf_counter()
+        started = set_up.elapsed()
         try:
             status = subprocess.run(command, cwd=ROOT, env=variables).returncode
         except KeyboardInterrupt:
             status = 130
-        status = abs(status) if status != NOTHING_COLLECTED or name == "unit tests" else 0
+        seconds = set_up.elapsed() - started
+        if name != UNIT:
+            pace.add(name, seconds)
+        status = abs(status) if status != NOTHING_COLLECTED or name == UNIT else 0
         word = "ok" if status == 0 else f"status {status}"
-        lines.append(f"{name:<32} {time.perf_counter() - started:7.1f} s  {word}")
+        lines.append(f"{name:<32} {seconds:7.1f} s  {word}")
         yield status
         if status == 130:
             break
-    print("\n" + "\n".join(lines), flush=True)
+    print("\n" + "\n".join([*lines, *_left_out_in_words(left_out, minutes, pace)]), flush=True)
+
+
+def _left_out_in_words(names, minutes, pace):
+    if not names:
+        return []
+    said = f"{len(names)} not run: at {pace.value():.1f} times the recipes' minutes the next one would not end within"
+    return ["", f"{said} COURSE_TEST_MINUTES={minutes:g}.", *(f"not run: {name}" for name in names)]
 
 
 def refusals(log):

@@ -13,6 +13,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 from dataclasses import dataclass
@@ -20,13 +21,14 @@ from pathlib import Path
 
 from course_utils import files, folders
 from course_utils.setup import install, installers, requirements
-from course_utils.setup.installers import SetupError
+from course_utils.setup.installers import SetupError, python_of
 
-__all__ = ["SetupError", "ensure", "fetch_missing_assets", "hand_over", "is_this_python"]
+__all__ = ["SetupError", "ensure", "fetch_missing_assets", "hand_over", "is_this_python", "python_of"]
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTRAS = ("lab", "test")
 STAMP = "course-setup.json"
+_STARTED = time.monotonic() - float(os.environ.pop("COURSE_ELAPSED", "0"))  # by the command before hand_over
 COLAB_WIDGETS = Path("share/from-lm-to-llm/colab-widgets")  # below the environment; see install.colab_widgets
 
 
@@ -87,11 +89,6 @@ def _conda_is_active():
 def _begun(folder):
     """True while a set-up of this environment is under way, or after one that was interrupted."""
     return (folder / STAMP).with_suffix(".begun").exists()
-
-
-def python_of(folder):
-    """The Python of a virtual environment."""
-    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def is_this_python(python):
@@ -175,12 +172,15 @@ def _set_up(kind, folder, expected, extras, root, report):
     install.require_space(root)
     try:
         if fresh:
-            _create(folder, report)
+            _create(folder, report, root)
         remove_stamp(folder)
         python = python_of(folder) if kind == "venv" else Path(sys.executable)
         install.everything(python, sorted(extras), root, report=report, again=repair)
         install.colab_widgets(python, folder / COLAB_WIDGETS, root)
+        report("  compiling what the notebooks import …")
+        since = time.perf_counter()
         install.compile_used(python)
+        report(f"  compiling: {time.perf_counter() - since:.0f} s")
         write_stamp(folder, expected, extras)
     except KeyboardInterrupt:
         report("\nThe set-up was interrupted. The next command starts it again; what was downloaded is kept.")
@@ -188,20 +188,29 @@ def _set_up(kind, folder, expected, extras, root, report):
     report(f"The environment is ready after {time.perf_counter() - started:.0f} s.")
 
 
-def _create(folder, report):
-    """Make an empty virtual environment, instead of what is there."""
+def _create(folder, report, root):
+    """Make an empty virtual environment, instead of what is there: by uv, or by Python itself where there is no uv."""
     started = time.perf_counter()
+    report("  virtual environment …")
+    base, pins = getattr(sys, "_base_executable", None) or sys.executable, root / "constraints.txt"
+    _remove(folder)
+    folder.mkdir()
+    remove_stamp(folder)
+    with tempfile.TemporaryDirectory(prefix="course-setup-") as aside:
+        uv = installers.find_uv(base, pins, Path(aside))
+        if not uv or not installers.create_by_uv(uv, base, folder, pins):
+            _create_by_python(base, folder)
+    report(f"  virtual environment: {time.perf_counter() - started:.0f} s")
+
+
+def _create_by_python(base, folder):
     if importlib.util.find_spec("ensurepip") is None:
         raise SetupError(
             f"{sys.executable} cannot make virtual environments: its module ensurepip is missing.\n"
             "On Debian and Ubuntu: sudo apt install python3-venv. Then run the same command again."
         )
-    _remove(folder)
-    folder.mkdir()
-    remove_stamp(folder)
-    base = getattr(sys, "_base_executable", None) or sys.executable
-    installers.call([base, "-m", "venv", str(folder)], "The virtual environment could not be made.")
-    report(f"  virtual environment: {time.perf_counter() - started:.0f} s")
+    installers.call([base, "-m", "venv", "--clear", str(folder)], "The virtual environment could not be made.")
+    remove_stamp(folder)  # cleared with the rest
 
 
 def _remove(folder):
@@ -234,8 +243,14 @@ def fetch_missing_assets():
         raise SetupError("Without its assets the course cannot run. The lines above say what to do.")
 
 
+def elapsed():
+    """Seconds since the command was started, set-up included, however many processes it took."""
+    return time.monotonic() - _STARTED
+
+
 def hand_over(python, argv):
     """Go on with the same command in another Python; on POSIX this does not return."""
+    os.environ["COURSE_ELAPSED"] = str(elapsed())
     command = [str(python), "-m", "course_utils", *argv]
     sys.stdout.flush()
     sys.stderr.flush()

@@ -143,6 +143,7 @@ def _install(python, targets, pins, report, *, torch=None, again=False):
         ways = installers.attempts(backend, version, uv is not None)
         for position, (installer, words) in enumerate(ways):
             started = time.perf_counter()
+            report(f"  packages, by {installer} …")
             if installer == "uv":
                 command = installers.uv_command(uv, python, settings[0]) + ["--reinstall"] * again
                 environment = {**os.environ, **settings[1]}

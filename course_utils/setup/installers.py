@@ -11,8 +11,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
-# settings of pip that uv has no equal for, or reads differently
-PIP_ALONE = ("no-index", "client-cert", "only-binary", "no-binary", "prefer-binary", "constraint", "require-hashes")
+# settings of pip that uv takes under the same name: one for each word, one for each name in a list, one without a value
+REPEATED = {name: f"--{name}" for name in ("extra-index-url", "find-links", "constraint")}
+REPEATED["trusted-host"] = "--allow-insecure-host"
+LISTS, SWITCHES = ("only-binary", "no-binary"), ("no-index", "require-hashes")
+VARIABLES = {"cert": "SSL_CERT_FILE", "client-cert": "SSL_CLIENT_CERT", "proxy": "ALL_PROXY"}
+INDEXES = {"--index-url", "--extra-index-url", "--find-links"}
 
 
 class SetupError(RuntimeError):
@@ -65,7 +69,7 @@ def uv_settings(pip_settings):
         pip_settings: lines such as "global.index-url='…'".
 
     Returns:
-        (options, variables), or None when one of them has no equal in uv; then pip must do the work.
+        (options, variables). What is not named above, such as prefer-binary, is uv's way anyway or no matter here.
     """
     options, variables, found = [], {}, {}
     for line in pip_settings.splitlines():
@@ -74,19 +78,19 @@ def uv_settings(pip_settings):
         rank = {"global": 0, "site": 0, "user": 0, "install": 1, ":env:": 2}.get(section, -1)
         if rank >= found.get(name, (0, ""))[0]:
             found[name] = (rank, str(ast.literal_eval(value)) if value[:1] in "'\"" else value)
-    repeated = {"extra-index-url": "--extra-index-url", "find-links": "--find-links"}
-    repeated["trusted-host"] = "--allow-insecure-host"
     for name, (_, value) in found.items():
-        if name in repeated:
-            options += [part for word in value.split() for part in (repeated[name], word)]
+        if name in REPEATED:
+            options += [part for word in value.split() for part in (REPEATED[name], word)]
+        elif name in LISTS:
+            options += [part for word in value.replace(",", " ").split() for part in (f"--{name}", word)]
+        elif name in SWITCHES:
+            options += [f"--{name}"] * (value.strip().lower() in ("1", "true", "yes", "on"))
         elif name == "index-url":
             options += ["--index-url", value]
-        elif name in ("cert", "proxy"):
-            variables |= {"SSL_CERT_FILE": value} if name == "cert" else {"ALL_PROXY": value}
-        elif name in PIP_ALONE:
-            return None
+        elif name in VARIABLES:
+            variables[VARIABLES[name]] = value
     # pip takes the best version of all indexes; uv would stop at the first index that has the package
-    return [*options, "--index-strategy", "unsafe-best-match"] if options else [], variables
+    return [*options, *["--index-strategy", "unsafe-best-match"] * (not INDEXES.isdisjoint(options))], variables
 
 
 def attempts(backend, version, uv_ready):
@@ -121,13 +125,16 @@ def fall_back_in_words(backend, following, words):
 
 
 def find_uv(python, pinned, folder):
-    """The path of a uv fetched into `folder` for this one use, else of the reader's own; None where there is neither.
+    """The path of the environment's own uv, else of one fetched into `folder`, else of the reader's; None without any.
 
     Args:
         python: whose pip fetches it.
         pinned: a constraints file.
         folder: a temporary folder.
     """
+    own = Path(python).parent / ("uv.exe" if os.name == "nt" else "uv")
+    if own.is_file() and (own.parent.parent / "pyvenv.cfg").is_file():
+        return str(own)
     fetch = [*pip_command(python), "--quiet", "--no-deps", "--constraint", str(pinned), "--target", str(folder), "uv"]
     if subprocess.run(fetch, stderr=subprocess.DEVNULL).returncode:
         return shutil.which("uv")
@@ -137,6 +144,25 @@ def find_uv(python, pinned, folder):
 def pip_command(python):
     """`pip install` without compiling: a module that is imported is compiled then, most never are."""
     return [str(python), "-m", "pip", "install", "--no-compile", "--disable-pip-version-check", *_quiet()]
+
+
+def create_by_uv(uv, python, folder, pinned):
+    """Make a virtual environment with uv and pip in it; pip fetches the assets. Needs no ensurepip of that Python.
+
+    Returns:
+        True when it worked.
+    """
+    settings = settings_for_uv(python)
+    if settings is None:
+        return False
+    pip = [*uv_command(uv, python_of(folder), settings[0]), "--constraint", str(pinned), "pip", "uv"]
+    make = [uv, "venv", "--quiet", "--allow-existing", "--no-python-downloads", "--python", str(python), str(folder)]
+    return all(not subprocess.run(step, env={**os.environ, **settings[1]}).returncode for step in (make, pip))
+
+
+def python_of(folder):
+    """The Python of a virtual environment."""
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def uv_command(uv, python, settings):

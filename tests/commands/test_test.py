@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from helpers import sample_notebooks as made
 
-from course_utils.commands import course
+from course_utils.commands import course, notebook_order
 from course_utils.commands import test as command
 
 
@@ -32,9 +32,40 @@ def ran(monkeypatch):
 
 @pytest.fixture
 def notebooks(monkeypatch, tmp_path):
+    monkeypatch.delenv("COURSE_TEST_MINUTES", raising=False)
     for name in ("00_a", "05_b"):
         made.notebook([], tmp_path / f"{name}.ipynb")
     monkeypatch.setattr(course, "NOTEBOOKS", tmp_path)
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path, ran):
+    """A made-up machine: machine.slowness times the recipes' minutes a notebook, machine.unit seconds of unit tests.
+
+    Ten notebooks, each of 90 to 360 s in the recipes, tested in the order of their names backwards; machine.now is its
+    clock, which stood at 100 s when the set-up was done.
+    """
+
+    class Machine:
+        now, slowness, unit = 100.0, 1.0, 600.0
+
+        def work(self, env):
+            name = env.get("COURSE_NOTEBOOK")
+            assert "COURSE_TEST_MINUTES" not in env, "tests of this command must not count the time of the run around"
+            self.now += self.unit if name is None else self.slowness * notebook_order.expected_seconds(name)
+
+    made_up = Machine()
+    for number in range(7, 17):
+        made.notebook([], tmp_path / f"{number:02}_x.ipynb")
+    monkeypatch.setattr(course, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(notebook_order, "ordered", lambda paths: sorted(paths, reverse=True))
+    monkeypatch.setattr(command.set_up, "elapsed", lambda: made_up.now)
+    monkeypatch.setenv("COURSE_TEST_MINUTES", "40")
+    ran.effect = made_up.work
+    return made_up
+
+
+BACKWARDS = [f"{number:02}_x" for number in range(16, 6, -1)]
 
 
 def names(ran):
@@ -116,3 +147,53 @@ def test_an_interrupt_stops_here(ran, notebooks):
     ran.effect = interrupt
     assert command.main([]) == 130
     assert len(ran.calls) == 1
+
+
+def test_on_a_usual_machine_all_run_within_the_time(ran, machine, capsys):
+    machine.slowness, machine.unit = 1.0, 300.0
+    assert command.main([]) == 0
+    assert names(ran) == ["unit", *BACKWARDS]
+    assert "not run" not in capsys.readouterr().out
+
+
+def test_on_a_slow_machine_it_ends_in_time_and_names_the_rest_in_its_last_lines(ran, machine, capsys):
+    machine.slowness = 3.0
+    assert command.main([]) == 0
+    done = names(ran)[1:]
+    assert machine.now <= 40 * 60
+    assert 0 < len(done) < len(BACKWARDS) and done == BACKWARDS[: len(done)]
+    following = machine.slowness * notebook_order.expected_seconds(BACKWARDS[len(done)])
+    assert machine.now + following > 40 * 60, "there was time for one more"
+    lines = capsys.readouterr().out.splitlines()
+    rest = BACKWARDS[len(done) :]
+    assert lines[-len(rest) :] == [f"not run: {name}" for name in rest]
+    assert lines[-len(rest) - 1].startswith(f"{len(rest)} not run: at 3.0 times the recipes' minutes")
+
+
+def test_the_set_up_counts_and_unit_tests_run_in_any_case(ran, machine, capsys):
+    machine.now = 41 * 60
+    assert command.main([]) == 0
+    assert names(ran) == ["unit"]
+    assert f"not run: {BACKWARDS[-1]}" in capsys.readouterr().out.splitlines()[-1]
+
+
+@pytest.mark.parametrize("failing", ["unit", BACKWARDS[0]])
+def test_what_fails_still_fails_where_notebooks_are_left_out(ran, machine, capsys, failing):
+    machine.slowness, ran.statuses = 3.0, {failing: 1}
+    assert command.main([]) == 1
+    assert "not run:" in capsys.readouterr().out
+
+
+def test_without_the_variable_all_run_in_their_order_however_slow(ran, machine, monkeypatch):
+    machine.slowness = 100.0
+    monkeypatch.delenv("COURSE_TEST_MINUTES")
+    assert command.main([]) == 0
+    assert names(ran) == ["unit", *reversed(BACKWARDS)]
+
+
+@pytest.mark.parametrize("text", ["80m", "0", "-3", "nan", "inf", "1:20"])
+def test_a_time_that_is_none_is_refused_before_anything_runs(ran, machine, monkeypatch, capsys, text):
+    monkeypatch.setenv("COURSE_TEST_MINUTES", text)
+    assert command.main([]) == 2
+    assert f"COURSE_TEST_MINUTES is '{text}'; expected the minutes" in capsys.readouterr().err
+    assert ran.calls == []

@@ -56,6 +56,7 @@ def fake(root, put):
 
     put(environment, "look", lambda extras, root: Facts(clone=True))
     put(installers, "call", make)
+    put(installers, "find_uv", lambda python, pinned, folder: None)
     put(install, "everything", everything)
     put(install, "colab_widgets", lambda python, folder, root: None)
     put(install, "compile_used", lambda python: None)
@@ -222,11 +223,39 @@ def test_a_python_without_ensurepip_is_explained(clone, monkeypatch):
         environment.ensure(root=clone)
 
 
+def test_where_uv_makes_the_environment_ensurepip_does_not_matter(clone, monkeypatch):
+    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(installers, "find_uv", lambda python, pinned, folder: "uv")
+    made = []
+    monkeypatch.setattr(installers, "create_by_uv", lambda *words: made.append(words) or True)
+    monkeypatch.setattr(installers, "call", lambda *words: pytest.fail("Python made an environment as well"))
+    environment.ensure(root=clone)
+    assert [words[0] for words in made] == ["uv"] and len(built(clone)) == 1
+
+
+def test_where_uv_fails_python_makes_the_environment(clone, monkeypatch):
+    monkeypatch.setattr(installers, "find_uv", lambda python, pinned, folder: "uv")
+    monkeypatch.setattr(installers, "create_by_uv", lambda *words: False)
+    environment.ensure(root=clone)
+    assert (clone / ".venv/pyvenv.cfg").exists() and len(built(clone)) == 1
+
+
 def test_it_goes_on_in_the_other_python(monkeypatch):
-    seen = []
+    seen, real = [], subprocess.run
+    monkeypatch.delenv("COURSE_ELAPSED", raising=False)
+    monkeypatch.setattr(environment, "_STARTED", time.monotonic() - 1000)
     monkeypatch.setattr(os, "execv", lambda program, command: seen.append((program, command)))
     monkeypatch.setattr(subprocess, "run", lambda command: type("Done", (), {"returncode": 7})())
     environment.hand_over("/x/python", ["course", "--notebooks", "05"])
     assert seen == [("/x/python", ["/x/python", "-m", "course_utils", "course", "--notebooks", "05"])]
+    ask = (
+        "import os; from course_utils.setup import environment as e; print(e.elapsed(), 'COURSE_ELAPSED' in os.environ)"
+    )
+    told = real(
+        [sys.executable, "-c", ask], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    seconds, inherited = told.stdout.split()
+    assert 1000 < float(seconds) < 1300, "the next process counts on from where this one stopped"
+    assert inherited == "False", "a command that is started later from within must not"
     monkeypatch.setattr(os, "name", "nt")
     assert environment.hand_over("/x/python", ["lint"]) == 7

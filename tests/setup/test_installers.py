@@ -51,9 +51,24 @@ def test_a_mirror_holds_for_uv_too():
     assert installers.uv_settings("") == ([], {})
 
 
-def test_settings_that_uv_does_not_have_leave_the_work_to_pip():
-    assert installers.uv_settings("global.no-index='true'") is None
-    assert installers.uv_settings("install.require-hashes='1'") is None
+SAME = [
+    ("global.constraint='/a.txt /b.txt'", ["--constraint", "/a.txt", "--constraint", "/b.txt"]),
+    ("global.no-index='true'", ["--no-index"]),
+    ("global.no-index='false'", []),
+    ("install.require-hashes='1'", ["--require-hashes"]),
+    ("global.only-binary=':all:'", ["--only-binary", ":all:"]),
+    ("global.no-binary='one,two'", ["--no-binary", "one", "--no-binary", "two"]),
+    ("global.prefer-binary='true'", []),
+]
+
+
+@pytest.mark.parametrize("setting, options", SAME)
+def test_settings_of_pip_that_uv_has_too(setting, options):
+    assert installers.uv_settings(setting) == (options, {})
+
+
+def test_a_client_s_certificate_holds_for_uv_too():
+    assert installers.uv_settings("global.client-cert='/me.pem'") == ([], {"SSL_CLIENT_CERT": "/me.pem"})
 
 
 def test_pip_is_asked_for_metadata_only(monkeypatch):
