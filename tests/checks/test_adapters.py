@@ -89,7 +89,7 @@ ANSWERS = {
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_the_solution_is_accepted(name, capsys):
-    assert ANSWERS[name][0](ANSWERS[name][1]) is True
+    assert ANSWERS[name][0](ANSWERS[name][1])
     assert capsys.readouterr().out.startswith("✓ right: ")
 
 
@@ -97,7 +97,7 @@ def test_the_solution_is_accepted(name, capsys):
 @pytest.mark.parametrize("name", ANSWERS)
 def test_wrong_answers_are_rejected_and_named(name, which, capsys):
     wrong, named = ANSWERS[name][which]
-    assert ANSWERS[name][0](wrong) is False
+    assert not ANSWERS[name][0](wrong)
     said = capsys.readouterr().out
     assert said.startswith("✗ ") and named in said and said.count("\n") == 1
 
@@ -105,14 +105,14 @@ def test_wrong_answers_are_rejected_and_named(name, which, capsys):
 @pytest.mark.parametrize("stub", [lambda *given: ..., lambda *given: None])
 @pytest.mark.parametrize("name", ANSWERS)
 def test_the_stub_is_rejected(name, stub, capsys):
-    assert ANSWERS[name][0](stub) is False
+    assert not ANSWERS[name][0](stub)
     assert "returns nothing yet" in capsys.readouterr().out
 
 
 def test_a_function_that_raises_is_told_so(capsys):
-    assert checks.check_delta(lambda a: a) is False
+    assert not checks.check_delta(lambda a: a)
     assert "raised TypeError" in capsys.readouterr().out
-    assert checks.check_delta(lambda *given: "text") is False
+    assert not checks.check_delta(lambda *given: "text")
 
 
 def test_every_checker_is_tried():
