@@ -1,31 +1,37 @@
 """Checkers of notebook 05: the calibrated threshold, and four true examples that make the model worse."""
 
-import torch
+import statistics
 
 from course_utils.checks import feedback
 from course_utils.data import prompts
 from course_utils.evaluation import classification
 
 SHOTS = 4
+_SCORES = ([3.0, 1.0, 2.0], [-1.0, 4.0, 0.5, 10.0, 2.0], [2.0] * 3 + [9.0] * 2)
 
 
 def check_threshold(threshold):
     """Check a function (log-odds of unlabelled reviews) → the threshold that calls half of them positive."""
-    for scores in ([3.0, 1.0, 2.0], [-1.0, 4.0, 0.5, 10.0, 2.0], [2.0] * 3 + [9.0] * 2):
-        result, problem = feedback.attempt(threshold, torch.tensor(scores))
-        if problem:
-            return feedback.failed(problem)
-        expected = torch.tensor(scores).median().item()
-        if not feedback.close(result, expected):
-            slip = (
-                "That is the mean, which one extreme review can drag anywhere."
-                if feedback.close(result, sum(scores) / len(scores), 1e-5)
-                else "Half of the scores should lie above it."
-            )
-            return feedback.failed(
-                f"for {scores} you gave {feedback.short(result)}, expected {feedback.short(expected)}. {slip}"
-            )
-    return feedback.passed("right: half of the unlabelled reviews lie on each side, whatever the prompt leans to.")
+    return feedback.verdict(
+        threshold,
+        [(scores,) for scores in _SCORES],
+        _threshold_problem,
+        f"right: half of the unlabelled reviews lie on each side, whatever the prompt leans to; one review at 10 moved "
+        f"the mean of five to {sum(_SCORES[1]) / 5:.1f}, the median stayed at {statistics.median(_SCORES[1]):.1f}.",
+        first="tensor",
+    )
+
+
+def _threshold_problem(result, scores):
+    expected = statistics.median(scores)
+    if feedback.close(result, expected):
+        return None
+    slip = "Half of the scores should lie above it."
+    if feedback.close(result, sum(scores) / len(scores), 1e-5):
+        slip = "That is the mean, which one extreme review can drag anywhere."
+    elif feedback.close(result, scores[len(scores) // 2]):
+        slip = "That is the one in the middle of the list; half of the scores should lie above it, so sort them first."
+    return f"for {scores} you gave {feedback.short(result)}, expected {feedback.short(expected)}. {slip}"
 
 
 def check_worse_examples(judge, pool, questions, chosen):
