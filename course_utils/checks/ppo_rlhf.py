@@ -26,24 +26,13 @@ TEXTS = (
 
 def check_gae(gae):
     """Check a function (rewards, values, lam) → advantages of one answer, with γ = 1, as a list."""
-    for rewards, values, lam in _CASES:
-        result, problem = feedback.attempt(gae, list(rewards), list(values), lam)
-        if problem:
-            return feedback.failed(problem)
-        expected = _gae(rewards, values, lam)
-        if not feedback.close(result, expected):
-            slip = "Go backwards: δ = r + (next value) − (own value), then A = δ + λ · (next A)."
-            if feedback.close(result, _gae(rewards, values, 0)):
-                slip = "Those are the δ alone; a later surprise must reach earlier tokens, damped by λ."
-            elif feedback.close(result, [a + v for a, v in zip(expected, values, strict=True)]):
-                slip = "Those are the returns, A + V: what the value head should have said."
-            elif feedback.close(result, _gae(rewards, values, lam, last=values[-1])):
-                slip = "After the last token the text is over: the next value there is 0."
-            return feedback.failed(
-                f"for rewards {rewards}, values {values}, λ {lam} you gave {feedback.short(result)}, "
-                f"expected {feedback.short(expected)}. {slip}"
-            )
-    return feedback.passed("right: the score at the end reaches every token before it, a little less with each step.")
+    first = feedback.short(_gae(*_CASES[0]))
+    return feedback.verdict(
+        gae,
+        _CASES,
+        _gae_problem,
+        f"right: the score at the end reaches every token before it; the first answer has {first}.",
+    )
 
 
 def patients(runs):
@@ -62,11 +51,15 @@ def check_clinic(diagnose, runs):
         if problem:
             return feedback.failed(f"patient {letter}: {problem}")
         cause = CAUSES["ABCD".index(letter)]
-        if result not in CAUSES:
-            return feedback.failed(f"patient {letter}: {result!r} is none of the causes {', '.join(CAUSES)}.")
+        if not isinstance(result, str) or result not in CAUSES:
+            came = feedback.short(result)
+            return feedback.failed(f"patient {letter}: {came} is none of the causes {', '.join(CAUSES)}.")
         if result != cause:
             return feedback.failed(f"patient {letter} does not suffer from {result!r}. {_SIGNS[letter]}")
-    return feedback.passed("right, all four; and no line of code had failed in any of them.")
+    ends = ", ".join(f"{letter} {metrics[-1]['kl']:.1f}" for letter, metrics in patients(runs).items())
+    return feedback.passed(
+        f"right, all four, and no line of code had failed in any of them. Their KL at the end, in nats: {ends}."
+    )
 
 
 def check_reward(reward):
@@ -74,27 +67,60 @@ def check_reward(reward):
     result, problem = feedback.attempt(reward, [PROMPT] * len(TEXTS), list(TEXTS))
     if problem:
         return feedback.failed(f"{problem} (it was given {len(TEXTS)} texts, one of them empty, as a policy may write)")
-    try:
-        scores = [float(value) for value in (result.tolist() if hasattr(result, "tolist") else result)]
-    except (TypeError, ValueError):
-        return feedback.failed(f"expected one number for each of {len(TEXTS)} texts, got {feedback.short(result)}.")
-    if len(scores) != len(TEXTS):
-        return feedback.failed(
-            f"expected {len(TEXTS)} numbers, one for each text in their order, got {len(scores)}. Was the mean taken?"
-        )
-    broken = [text for text, score in zip(TEXTS, scores, strict=True) if not math.isfinite(score)]
-    if broken:
-        return feedback.failed(f"the reward of {broken[0]!r} is not finite. Did you divide by a number of words?")
-    if len(set(scores)) == 1:
-        return feedback.failed(
-            f"every text gets {scores[0]:g}. All answers being equal, every advantage is 0 and nothing is learned."
-        )
+    scores = feedback.numbers(result)
+    problem = _unusable(scores, result)
+    if problem:
+        return feedback.failed(problem)
     again, problem = feedback.attempt(reward, [PROMPT] * len(TEXTS), list(TEXTS)[::-1])
     if problem or not feedback.close(again, scores[::-1]):
         return feedback.failed(
             "the same texts in another order got other scores. A reward must depend on the text alone."
         )
-    return feedback.passed("it can be learned from. Before you run it: how would *you* get a high score without merit?")
+    best = TEXTS[int(scores.argmax())]
+    return feedback.passed(
+        f"it can be learned from: {scores.min():.3g} to {scores.max():.3g} here, the most for {best!r}. Before you run "
+        "it: how would *you* get a high score without merit?"
+    )
+
+
+def _unusable(scores, result):
+    """Why no policy can learn from these scores, or None."""
+    if scores is None or scores.ndim != 1:
+        return f"expected one number for each of {len(TEXTS)} texts, got {feedback.short(result)}."
+    if scores.shape != (len(TEXTS),):
+        return (
+            f"expected {len(TEXTS)} numbers, one for each text in their order, got {scores.size}. Was the mean taken?"
+        )
+    broken = [text for text, score in zip(TEXTS, scores, strict=True) if not math.isfinite(score)]
+    if broken:
+        return f"the reward of {broken[0]!r} is not finite. Did you divide by a number of words?"
+    if math.isclose(scores.min(), scores.max(), rel_tol=1e-6, abs_tol=1e-6):
+        return (
+            f"every text gets {scores[0]:g}, whatever it says: no text is better than another, so nothing about texts "
+            "can be learned. Other than 0 it still praises some places in a text and blames others, as the −7 above."
+        )
+    return None
+
+
+def _gae_problem(result, rewards, values, lam):
+    expected = _gae(rewards, values, lam)
+    if feedback.close(result, expected, 1e-5):
+        return None
+    slip = "Go backwards: δ = r + (next value) − (own value), then A = δ + λ · (next A)."
+    if feedback.close(result, _gae(rewards, values, 0), 1e-5):
+        slip = "Those are the δ alone; a later surprise must reach earlier tokens, damped by λ."
+    elif feedback.close(result, [a + v for a, v in zip(expected, values, strict=True)], 1e-5):
+        slip = "Those are the returns, A + V: what the value head should have said."
+    elif feedback.close(result, _gae(rewards, values, lam, last=values[-1]), 1e-5):
+        slip = "After the last token the text is over: the next value there is 0."
+    elif feedback.close(result, _gae(rewards, values, 1), 1e-5):
+        slip = "λ has no effect yet: a later surprise is damped by it at every token."
+    elif feedback.close(result, expected[::-1], 1e-5):
+        slip = "They stand the wrong way round: the list begins with the first token."
+    return (
+        f"for rewards {rewards}, values {values}, λ {lam} you gave {feedback.short(result)}, "
+        f"expected {feedback.short(expected)}. {slip}"
+    )
 
 
 def _gae(rewards, values, lam, last=0.0):

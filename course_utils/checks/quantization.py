@@ -1,39 +1,63 @@
 """Checkers of notebook 15: rounding with one scale, the bits that scales cost, and which layers to spare."""
 
 import itertools
+from collections.abc import Iterable
 
 from course_utils.checks import feedback
+
+_WEIGHTS = [
+    ([1.0, -0.45, 0.25], 8),
+    ([0.7, -0.31, 0.09, -0.02], 4),
+    ([-2.0, 1.1], 4),
+    ([0.0, 0.0], 8),
+    ([0.9, 0.62, -0.47], 3),
+]
+_FORMATS = [(4, 64, 32), (4, 128, 16), (8, 32, 16), (4, 64, 8)]
 
 
 def check_absmax(absmax):
     """Check a function (weights, bits) → (codes, scale) of symmetric rounding with one scale."""
-    cases = [([1.0, -0.45, 0.25], 8), ([0.7, -0.31, 0.09, -0.02], 4), ([-2.0, 1.1], 4), ([0.0, 0.0], 8)]
-    for weights, bits in cases:
-        result, problem = feedback.attempt(absmax, list(weights), bits)
-        if problem:
-            return feedback.failed(problem)
-        if not isinstance(result, tuple | list) or len(result) != 2:
-            return feedback.failed(f"expected two values, the codes and the scale; got {feedback.short(result)}.")
-        most = 2 ** (bits - 1) - 1
-        scale = max(map(abs, weights)) / most or 1.0
-        expected = [round(w / scale) for w in weights]
-        if not any(weights):  # any scale will do, as long as it is a number to divide by
-            if not feedback.close(result[0], expected) or not _divides(result[1]):
-                return feedback.failed("all-zero weights need a scale that is not zero, or 0 / 0 gives NaN codes.")
-        elif not feedback.close(result[0], expected) or not feedback.close(result[1], scale, 1e-4):
-            return feedback.failed(
-                f"absmax({weights}, bits={bits}) gave {feedback.short(result)}, expected codes {expected} and scale "
-                f"{scale:.4g}. {_absmax_slip(result[1], weights, bits)}"
-            )
-    return feedback.passed("right: the largest weight gets the largest code, and zero stays zero.")
+    return feedback.verdict(
+        absmax,
+        _WEIGHTS,
+        _absmax_problem,
+        "right: the largest weight gets the largest code, 127 of 8 bits and 7 of 4, and zero stays zero.",
+    )
+
+
+def _absmax_problem(result, weights, bits):
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        return f"expected two values, the codes and the scale; got {feedback.short(result)}."
+    most = 2 ** (bits - 1) - 1
+    scale = max(map(abs, weights)) / most or 1.0
+    expected = [round(w / scale) for w in weights]
+    right = feedback.close(result[0], expected)
+    if not any(weights):  # any scale will do, as long as it is a number to divide by
+        if right and _divides(result[1]):
+            return None
+        return "all-zero weights need a scale that is not zero, or 0 / 0 gives NaN codes."
+    if right and feedback.close(result[1], scale, 1e-4):
+        return None
+    return (
+        f"absmax({weights}, bits={bits}) gave {feedback.short(result)}, expected codes {expected} and scale "
+        f"{scale:.4g}. {_absmax_slip(result, weights, bits)}"
+    )
 
 
 def _divides(scale):
     """Whether a learner's scale is one finite number other than zero."""
-    return feedback.close([scale], [scale]) and 0 < abs(float(scale)) < float("inf")
+    number = feedback.numbers(scale)
+    return number is not None and number.size == 1 and 0 < abs(number.item()) < float("inf")
 
 
-def _absmax_slip(scale, weights, bits):
+def _absmax_slip(result, weights, bits):
+    codes, scale = result
+    largest, most = max(map(abs, weights)), 2 ** (bits - 1) - 1
+    if feedback.close(scale, largest / most, 1e-4):
+        if feedback.close(codes, [w * most / largest for w in weights], 1e-4):
+            return "The codes are not rounded yet."
+        if feedback.close(codes, [int(w * most / largest) for w in weights]):
+            return "Cutting the decimals off is not rounding: the error doubles, and always towards zero."
     for wrong, slip in (
         (
             max(map(abs, weights)) / 2 ** (bits - 1),
@@ -52,22 +76,30 @@ def _absmax_slip(scale, weights, bits):
 
 def check_bits_per_weight(bits_per_weight):
     """Check a function (bits, block, scale_bits) → bits a weight, scales included."""
-    for bits, block, scale_bits in ((4, 64, 32), (4, 128, 16), (8, 32, 16), (4, 64, 8)):
-        result, problem = feedback.attempt(bits_per_weight, bits, block, scale_bits)
-        if problem:
-            return feedback.failed(problem)
-        expected = bits + scale_bits / block
-        if not feedback.close(result, expected):
-            slip = "Every block has one scale, which its weights share."
-            if feedback.close(result, bits):
-                slip = "The scales are stored too: a block of weights shares one."
-            elif feedback.close(result, bits + scale_bits):
-                slip = "A scale is shared by a whole block: divide its bits by the block."
-            return feedback.failed(
-                f"{bits} bits, blocks of {block}, scales of {scale_bits} bits: you gave {feedback.short(result)}, "
-                f"expected {feedback.short(expected)}. {slip}"
-            )
-    return feedback.passed("right: two formats may be compared only where this number is the same.")
+    return feedback.verdict(
+        bits_per_weight,
+        _FORMATS,
+        _bits_problem,
+        "right: 4 bits in blocks of 64 with scales of 32 are 4.5; two formats may be compared only where this number "
+        "is the same.",
+    )
+
+
+def _bits_problem(result, bits, block, scale_bits):
+    expected = bits + scale_bits / block
+    if feedback.close(result, expected):
+        return None
+    slip = "Every block has one scale, which its weights share."
+    if feedback.close(result, bits):
+        slip = "The scales are stored too: a block of weights shares one."
+    elif feedback.close(result, bits + scale_bits):
+        slip = "A scale is shared by a whole block: divide its bits by the block."
+    elif feedback.close(result, bits * block + scale_bits):
+        slip = "Those are the bits of a whole block: divide by its weights."
+    return (
+        f"{bits} bits, blocks of {block}, scales of {scale_bits} bits: you gave {feedback.short(result)}, "
+        f"expected {feedback.short(expected)}. {slip}"
+    )
 
 
 def check_spared(spared, losses, sizes, budget):
@@ -79,9 +111,9 @@ def check_spared(spared, losses, sizes, budget):
         sizes: {name: bytes it costs to keep the layer at 16 bits}.
         budget: bytes that may be spent.
     """
-    if spared is None or spared is Ellipsis or isinstance(spared, str) or not list(spared):
-        return feedback.failed("expected a list of layer names, as ['lm_head']; got none yet.")
-    spared = list(dict.fromkeys(spared))
+    spared, problem = _names(spared)
+    if problem:
+        return feedback.failed(problem)
     unknown = [name for name in spared if name not in sizes]
     if unknown:
         return feedback.failed(f"there is no layer {unknown[0]!r}; the names are the keys of `losses`.")
@@ -94,7 +126,18 @@ def check_spared(spared, losses, sizes, budget):
             f"your layers win back {saved:.4f} nats a token, {best:.4f} are possible for the same bytes. "
             "Which of them fit together, and what do they win back?"
         )
-    return feedback.passed(f"{saved:.4f} nats a token won back for {spent / 1e6:.1f} MB.")
+    return feedback.passed(f"{saved:.4f} of at most {best:.4f} nats a token won back for {spent / 1e6:.1f} MB.")
+
+
+def _names(spared):
+    """(the names, each once, None), or (None, what is wrong with them)."""
+    spared = feedback.plain(spared)
+    if spared is None or spared is Ellipsis:
+        return None, "expected a list of layer names, as ['lm_head']; got none yet."
+    names = [] if isinstance(spared, str) or not isinstance(spared, Iterable) else list(spared)
+    if not names or not all(isinstance(name, str) for name in names):
+        return None, f"expected a list of layer names, as ['lm_head'], each a text; got {feedback.short(spared)}."
+    return list(dict.fromkeys(names)), None
 
 
 def _most(losses, sizes, budget):

@@ -1,5 +1,8 @@
 """Each checker rejects the stub and two plausible wrong answers, names the slip, and accepts the solution."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 
@@ -86,10 +89,84 @@ ANSWERS = {
     ),
 }
 
+# checker → more wrong answers, each with what is named
+MORE = {
+    "check_delta": [
+        (lambda A, B, alpha: alpha * B @ A, "divide by the rank"),
+        (lambda A, B, alpha: alpha / A.shape[1] * B @ A, "expected"),
+    ],
+    "check_rank": [
+        (lambda n, i, o, m: n / ((i + o) * m), "expected"),
+        (lambda n, i, o, m: -(-n // ((i + o) * m)), "expected"),
+    ],
+    "check_prefix_weights": [
+        (lambda L, K, k, H: 2 * L * k * H * K + 1, "expected"),
+        (lambda L, K, k, H: 2 * L * k * H, "expected"),
+    ],
+    "check_attention": [
+        (lambda q, k, v, pk, pv: attend(q, k, v, pk[:0], pv[:0]) + attend(q, pk, pv, k[:0], v[:0]), "One softmax"),
+        (lambda q, k, v, pk, pv: attend(q, k, v, pk, pv[[1, 0]]), "expected"),
+    ],
+    "check_in_front": [
+        (lambda p, x: x + p.mean(0), "places of its own"),
+        (lambda p, x: torch.cat([p.flip(0).expand(len(x), -1, -1), x], 1), "expected"),
+    ],
+    "check_nearest": [
+        (lambda v, t: (unit(v) @ unit(t).T).argmin(-1), "the farthest"),
+        (lambda v, t: t[(unit(v) @ unit(t).T).argmax(-1)], "expected"),
+    ],
+    "check_anchored": [
+        (lambda v, w, p: stack(v, w, ~p), "turned round"),
+        (lambda v, w, p: stack(v.flip(0), w, p), "expected"),
+    ],
+    "check_kept": [
+        (lambda k, d, h: (mlp(k, d, h) - k * d, k * d), "expected"),
+        (lambda k, d, h: (k * d, mlp(k, d, h)), "expected"),
+    ],
+    "check_folded": [
+        (lambda w, v, on_input: w * (v[:, None] if on_input else v), "scales columns"),
+        (lambda w, v, on_input: w @ v if on_input else v @ w, "expected"),
+    ],
+    "check_ia3_weights": [
+        (lambda n, k, v, h: n * (2 * k + h) + (v - k), "expected"),
+        (lambda n, k, v, h: 3 * n * h, "expected"),
+    ],
+}
+
+
+# checker → the solution as somebody writes it who thinks in numpy or in lists, or who works in place
+OTHERS = {
+    "check_delta": lambda A, B, alpha: np.matmul(B, A) * alpha / np.shape(A)[0],
+    "check_attention": lambda q, keys, values, pk, pv: attend_by_hand(q, [*pk, *keys], [*pv, *values]),
+    "check_in_front": lambda p, x: [[*p, *row] for row in x],
+    "check_nearest": lambda v, t: [int(np.argmax(t @ row / np.linalg.norm(t, axis=1))) for row in v],
+    "check_anchored": lambda v, w, p: [w.pop(0) if place else v.pop(0) for place in p],
+    "check_folded": lambda w, v, on: w.mul_(v if on else v[:, None]),
+    "check_kept": lambda k, d, h: np.array([mlp(k, d, h), k * d]),
+}
+
+
+def attend_by_hand(q, keys, values):
+    exps = [math.exp(sum(a * b for a, b in zip(q, key, strict=True)) / len(q) ** 0.5) for key in keys]
+    return [sum(e * value[i] for e, value in zip(exps, values, strict=True)) / sum(exps) for i in range(len(q))]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_solution_is_accepted_in_any_form(name, capsys):
+    assert ANSWERS[name][0](OTHERS[name])
+    assert capsys.readouterr().out.startswith("✓ right: ")
+
+
+@pytest.mark.parametrize(("name", "wrong", "named"), [(name, *more) for name in MORE for more in MORE[name]])
+def test_more_wrong_answers_are_rejected(name, wrong, named, capsys):
+    assert not ANSWERS[name][0](wrong)
+    said = capsys.readouterr().out
+    assert said.startswith("✗ ") and named in said and said.count("\n") == 1 and "raised" not in said
+
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_the_solution_is_accepted(name, capsys):
-    assert ANSWERS[name][0](ANSWERS[name][1]) is True
+    assert ANSWERS[name][0](ANSWERS[name][1])
     assert capsys.readouterr().out.startswith("✓ right: ")
 
 
@@ -97,7 +174,7 @@ def test_the_solution_is_accepted(name, capsys):
 @pytest.mark.parametrize("name", ANSWERS)
 def test_wrong_answers_are_rejected_and_named(name, which, capsys):
     wrong, named = ANSWERS[name][which]
-    assert ANSWERS[name][0](wrong) is False
+    assert not ANSWERS[name][0](wrong)
     said = capsys.readouterr().out
     assert said.startswith("✗ ") and named in said and said.count("\n") == 1
 
@@ -105,15 +182,15 @@ def test_wrong_answers_are_rejected_and_named(name, which, capsys):
 @pytest.mark.parametrize("stub", [lambda *given: ..., lambda *given: None])
 @pytest.mark.parametrize("name", ANSWERS)
 def test_the_stub_is_rejected(name, stub, capsys):
-    assert ANSWERS[name][0](stub) is False
+    assert not ANSWERS[name][0](stub)
     assert "returns nothing yet" in capsys.readouterr().out
 
 
 def test_a_function_that_raises_is_told_so(capsys):
-    assert checks.check_delta(lambda a: a) is False
+    assert not checks.check_delta(lambda a: a)
     assert "raised TypeError" in capsys.readouterr().out
-    assert checks.check_delta(lambda *given: "text") is False
+    assert not checks.check_delta(lambda *given: "text")
 
 
 def test_every_checker_is_tried():
-    assert {name for name in dir(checks) if name.startswith("check_")} == set(ANSWERS)
+    assert {name for name in dir(checks) if name.startswith("check_")} == set(ANSWERS) == set(MORE)

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -28,6 +29,22 @@ def test_the_advantages_pass(capsys):
     assert check.check_gae(gae) and capsys.readouterr().out.startswith("✓ right: the score at the end")
 
 
+def with_tensors(rewards, values, lam):
+    deltas = rewards + torch.cat([values[1:], values.new_zeros(1)]) - values
+    steps = torch.arange(len(deltas))
+    return (lam ** (steps - steps[:, None]).clamp(min=0)).triu() @ deltas
+
+
+def with_numpy(rewards, values, lam):
+    deltas = rewards + np.append(values[1:], 0) - values
+    return [sum(lam**k * d for k, d in enumerate(deltas[t:])) for t in range(len(deltas))]
+
+
+@pytest.mark.parametrize("solution", [with_tensors, with_numpy])
+def test_the_advantages_pass_in_any_form(solution):
+    assert check.check_gae(solution)
+
+
 def test_the_packages_own_advantages_pass():
     def own(rewards, values, lam):
         rows = torch.tensor([rewards], dtype=torch.float64), torch.tensor([values], dtype=torch.float64)
@@ -43,6 +60,8 @@ def test_the_packages_own_advantages_pass():
         (lambda rewards, values, lam: gae(rewards, values, 0), "Those are the δ alone"),
         (lambda r, v, lam: [a + b for a, b in zip(gae(r, v, lam), v, strict=True)], "Those are the returns"),
         (lambda r, v, lam: check._gae(r, v, lam, last=v[-1]), "the next value there is 0"),
+        (lambda r, v, lam: gae(r, v, 1), "λ has no effect yet"),
+        (lambda r, v, lam: gae(r, v, lam)[::-1], "the wrong way round"),
         (lambda rewards, values, lam: rewards, "Go backwards"),
     ],
 )
@@ -65,8 +84,9 @@ def runs():
     return reference.load("rlhf")["points"]["clinic"]["runs"]
 
 
-def test_the_diagnosis_passes(runs):
+def test_the_diagnosis_passes(runs, capsys):
     assert set(runs) == set(check.CAUSES) and check.check_clinic(diagnose, runs)
+    assert "Their KL at the end, in nats: A " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -74,6 +94,9 @@ def test_the_diagnosis_passes(runs):
     [
         (lambda metrics: ..., "patient A: your function returns nothing yet"),
         (lambda metrics: "unlucky", "'unlucky' is none of the causes"),
+        (lambda metrics: [diagnose(metrics)], "is none of the causes"),
+        (lambda metrics: 3, "patient A: 3 is none of the causes"),
+        (lambda metrics: metrics.pop() and metrics[999], "raised IndexError"),
         (lambda metrics: "too fast", "far from 0"),
         (
             lambda metrics: "reward blind" if diagnose(metrics) == "too fast" else diagnose(metrics),
@@ -100,9 +123,13 @@ def test_a_reward_that_tells_texts_apart_passes(reward):
         (lambda prompts, texts: ..., "returns nothing yet"),
         (lambda prompts, texts: sum(map(len, texts)), "expected one number for each of 6 texts"),
         (lambda prompts, texts: [1.0], "Was the mean taken?"),
-        (lambda prompts, texts: [1.0 for _ in texts], "every advantage is 0"),
+        (lambda prompts, texts: [1.0 for _ in texts], "every text gets 1, whatever it says"),
         (lambda prompts, texts: [len(t) / len(t.split()) for t in texts], "raised ZeroDivisionError"),
         (lambda prompts, texts: [math.log(len(t)) if t else -math.inf for t in texts], "'' is not finite"),
+        (lambda prompts, texts: [-7.0 for _ in texts], "praises some places in a text and blames others, as the −7"),
+        (lambda prompts, texts: torch.zeros(len(texts), 2), "expected one number for each of 6 texts"),
+        (lambda prompts, texts: [str(len(text)) for text in texts], "expected one number for each of 6 texts"),
+        (lambda prompts, texts: [len(t) - sum(map(len, texts[:1])) for t in texts], "in another order"),
         (lambda prompts, texts: range(len(texts)), "in another order"),
     ],
 )

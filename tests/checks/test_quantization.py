@@ -1,6 +1,8 @@
 """The exercises of notebook 15: the solutions pass; the stub and the usual slips do not, and are named."""
 
+import numpy as np
 import pytest
+import torch
 
 from course_utils.checks import quantization as check
 
@@ -41,17 +43,36 @@ def endless_scale(weights, bits):
 
 
 def with_tensors(weights, bits):
-    import torch
-
     weights = torch.tensor(weights)
     scale = weights.abs().max() / (2 ** (bits - 1) - 1)
     scale = torch.where(scale == 0, 1.0, scale)
     return (weights / scale).round(), scale
 
 
-@pytest.mark.parametrize("solution", [solved_absmax, with_tensors])
+def with_numpy(weights, bits):
+    scale = np.abs(weights).max() / (2 ** (bits - 1) - 1) or 1.0
+    weights /= scale
+    return np.round(weights).astype(int), scale
+
+
+def of_a_tensor(weights, bits):
+    scale = weights.abs().max() / (2 ** (bits - 1) - 1)
+    return torch.nan_to_num(weights / scale).round().to(torch.int8), scale.clamp(min=1e-9)
+
+
+def not_rounded(weights, bits):
+    scale = solved_absmax(weights, bits)[1]
+    return [w / scale for w in weights], scale
+
+
+def cut_off(weights, bits):
+    codes, scale = not_rounded(weights, bits)
+    return list(map(int, codes)), scale
+
+
+@pytest.mark.parametrize("solution", [solved_absmax, with_tensors, with_numpy, of_a_tensor])
 def test_absmax_accepts_the_solution(solution, capsys):
-    assert check.check_absmax(solution) is True
+    assert check.check_absmax(solution)
     assert capsys.readouterr().out.startswith("✓ right: the largest weight")
 
 
@@ -62,6 +83,9 @@ def test_absmax_accepts_the_solution(solution, capsys):
         (full_range, "subtract 1"),
         (without_abs, "absolute values first"),
         (upside_down, "upside down"),
+        (not_rounded, "The codes are not rounded yet"),
+        (cut_off, "Cutting the decimals off"),
+        (lambda w, b: torch.tensor(w), "expected two values"),
         (without_zero, "NaN codes"),
         (zero_scale, "a scale that is not zero"),
         (endless_scale, "a scale that is not zero"),
@@ -71,14 +95,14 @@ def test_absmax_accepts_the_solution(solution, capsys):
     ],
 )
 def test_absmax_names_the_slip(slip, named, capsys):
-    assert check.check_absmax(slip) is False
+    assert not check.check_absmax(slip)
     said = capsys.readouterr().out
     assert said.startswith("✗ ") and named in said and said.count("\n") == 1
 
 
 def test_bits_per_weight_accepts_the_solution(capsys):
-    assert check.check_bits_per_weight(lambda bits, block, scale: bits + scale / block) is True
-    assert capsys.readouterr().out.startswith("✓ right: two formats")
+    assert check.check_bits_per_weight(lambda bits, block, scale: bits + scale / block)
+    assert capsys.readouterr().out.startswith("✓ right: 4 bits in blocks of 64 with scales of 32 are 4.5; two formats")
 
 
 @pytest.mark.parametrize(
@@ -87,12 +111,14 @@ def test_bits_per_weight_accepts_the_solution(capsys):
         (lambda bits, block, scale: ..., "returns nothing yet"),
         (lambda bits, block, scale: bits, "The scales are stored too"),
         (lambda bits, block, scale: bits + scale, "divide its bits by the block"),
+        (lambda bits, block, scale: bits * block + scale, "the bits of a whole block"),
+        (lambda bits, block, scale: bits + scale / block / 8, "Every block has one scale"),
         (lambda bits, block, scale: bits + block / scale, "Every block has one scale"),
         (lambda bits, block, scale: (bits + scale) / block, "Every block has one scale"),
     ],
 )
 def test_bits_per_weight_names_the_slip(slip, named, capsys):
-    assert check.check_bits_per_weight(slip) is False
+    assert not check.check_bits_per_weight(slip)
     said = capsys.readouterr().out
     assert said.startswith("✗ ") and named in said and said.count("\n") == 1
 
@@ -101,10 +127,12 @@ LOSSES = {"head": 0.05, "down": 0.04, "up": 0.001, "query": 0.01}
 SIZES = {"head": 300e6, "down": 20e6, "up": 20e6, "query": 5e6}
 
 
-@pytest.mark.parametrize("chosen", [["down", "query"], ("query", "down", "down"), {"down": 1, "query": 1}])
+@pytest.mark.parametrize(
+    "chosen", [["down", "query"], ("query", "down", "down"), {"down": 1, "query": 1}, np.array(["down", "query"])]
+)
 def test_spared_accepts_what_buys_most(chosen, capsys):
-    assert check.check_spared(chosen, LOSSES, SIZES, 40e6) is True
-    assert "0.0500 nats a token won back for 25.0 MB" in capsys.readouterr().out
+    assert check.check_spared(chosen, LOSSES, SIZES, 40e6)
+    assert "0.0500 of at most 0.0500 nats a token won back for 25.0 MB" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -113,6 +141,10 @@ def test_spared_accepts_what_buys_most(chosen, capsys):
         (..., "expected a list of layer names"),
         ([], "expected a list of layer names"),
         ("head", "expected a list of layer names"),
+        (list, "expected a list of layer names"),
+        (3, "expected a list of layer names"),
+        ([["down"], ["query"]], "each a text; got [['down'], ['query']]"),
+        (np.array([1.0, 2.0]), "each a text; got [1, 2]"),
         (["heads"], "there is no layer 'heads'"),
         (["head"], "cost 300.0 MB, the budget is 40.0 MB"),
         (["up", "query"], "Which of them fit together"),
@@ -120,6 +152,6 @@ def test_spared_accepts_what_buys_most(chosen, capsys):
     ],
 )
 def test_spared_names_the_slip(chosen, named, capsys):
-    assert check.check_spared(chosen, LOSSES, SIZES, 40e6) is False
+    assert not check.check_spared(chosen, LOSSES, SIZES, 40e6)
     said = capsys.readouterr().out
     assert said.startswith("✗ ") and named in said and said.count("\n") == 1
