@@ -87,7 +87,8 @@ def check_reward(reward):
         return feedback.failed(f"the reward of {broken[0]!r} is not finite. Did you divide by a number of words?")
     if len(set(scores)) == 1:
         return feedback.failed(
-            f"every text gets {scores[0]:g}. All answers being equal, every advantage is 0 and nothing is learned."
+            f"every text gets {scores[0]:g}, so nothing can be learned from what a text says. Away from 0 such a "
+            "reward still moves the policy, by where in an answer it falls. Let the number depend on the text."
         )
     again, problem = feedback.attempt(reward, [PROMPT] * len(TEXTS), list(TEXTS)[::-1])
     if problem or not feedback.close(again, scores[::-1]):

@@ -100,7 +100,7 @@ def test_a_reward_that_tells_texts_apart_passes(reward):
         (lambda prompts, texts: ..., "returns nothing yet"),
         (lambda prompts, texts: sum(map(len, texts)), "expected one number for each of 6 texts"),
         (lambda prompts, texts: [1.0], "Was the mean taken?"),
-        (lambda prompts, texts: [1.0 for _ in texts], "every advantage is 0"),
+        (lambda prompts, texts: [1.0 for _ in texts], "still moves the policy, by where in an answer it falls"),
         (lambda prompts, texts: [len(t) / len(t.split()) for t in texts], "raised ZeroDivisionError"),
         (lambda prompts, texts: [math.log(len(t)) if t else -math.inf for t in texts], "'' is not finite"),
         (lambda prompts, texts: range(len(texts)), "in another order"),
