@@ -125,6 +125,8 @@ class PPO(Recipe):
     own_rate: float  # its learning rate
     kl_samples: int  # of the answers to each opening the KL is read
     break_kl: float  # nats an answer at which the run that goes wrong stops itself
+    live_steps: int  # of the reader's own run; the recorded ones take `steps`
+    live_openings: int  # on which the reader's own run is judged
 
     def __post_init__(self):
         super().__post_init__()
@@ -135,6 +137,11 @@ class PPO(Recipe):
         if self.samples < 256:
             raise ValueError(
                 f"The claim needs at least 256 paired samples, got {self.test_openings} openings × {self.samples_each}."
+            )
+        if self.live_steps > self.steps or self.live_openings > self.test_openings:
+            raise ValueError(
+                f"The reader's run is at most the recorded one, got {self.live_steps} of {self.steps} steps and "
+                f"{self.live_openings} of {self.test_openings} openings."
             )
 
     @property
@@ -237,10 +244,10 @@ _ROWS = {
         "gpu-80gb": RewardModeling(3, 6, False, 85, 64, 1e-3, 0.3, 6400, 200, 24, 400),
     },
     "09": {
-        "cpu": PPO(6, 4.1, True, 14, 16, 1e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 32, 8, 6, 5e-4, 2, 40),
-        "gpu-16gb": PPO(6, 6, False, 40, 32, 1e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 64, 8, 10, 5e-4, 4, 40),
-        "gpu-24gb": PPO(6, 8, False, 40, 64, 1e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 64, 16, 10, 5e-4, 4, 40),
-        "gpu-80gb": PPO(6, 8, False, 40, 64, 1e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 64, 16, 10, 5e-4, 4, 40),
+        "cpu": PPO(4, 4.1, True, 14, 16, 1e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 32, 8, 5, 5e-4, 2, 40, 6, 16),
+        "gpu-16gb": PPO(6, 6, False, 40, 32, 1e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 64, 8, 10, 5e-4, 4, 40, 40, 64),
+        "gpu-24gb": PPO(6, 8, False, 40, 64, 1e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 64, 16, 10, 5e-4, 4, 40, 40, 64),
+        "gpu-80gb": PPO(6, 8, False, 40, 64, 1e-4, 24, 4, 0.05, 256, 32, 16, 1e-3, 64, 16, 10, 5e-4, 4, 40, 40, 64),
     },
     "10": _adapter(1e-3, 1.5, 6.7, True),
     "11": _adapter(1e-2, 1.5, 5.4, True),

@@ -108,6 +108,8 @@ def test_every_text_is_learned_from_once(tier):
     [
         ({"samples_each": 7}, "at least 256 paired samples, got 32 openings × 7"),
         ({"proxy_pairs": 257}, "at most 256 pairs, got 257"),
+        ({"live_steps": 15}, "at most the recorded one, got 15 of 14 steps"),
+        ({"live_openings": 33}, "33 of 32 openings"),
     ],
 )
 def test_a_claim_about_a_policy_on_too_little_or_from_too_much_is_refused(wrong, said):

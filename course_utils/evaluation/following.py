@@ -9,7 +9,7 @@ question. So four numbers, on the same held-out instructions with the answers th
     length    tokens written over tokens of the reference answer
 
 The swap also grows when a model is merely sure of itself. `Answers.removed` is the same without the scale: the share of
-the nats behind a stranger's instruction that the answer's own instruction removes.
+the nats behind a stranger's instruction that the answer's own instruction removes. It is what `gains` compares.
 
 Shapes: N instructions, T tokens of one answer.
 """
@@ -57,15 +57,18 @@ class Answers:
 
 
 def gains(tuned, prompted):
-    """{"swap": Estimate, "ended": Estimate}: tuned − prompted on the same instructions, each with its interval."""
+    """{"removed": Estimate, "ended": Estimate}: tuned − prompted on the same instructions, each with its interval."""
     return {
         name: comparison.paired_difference(getattr(tuned, name), getattr(prompted, name), over="items")
-        for name in ("swap", "ended")
+        for name in ("removed", "ended")
     }
 
 
 def follows(tuned, prompted):
-    """True when both gains lie above zero beyond their intervals; a model that only stops has just one of them."""
+    """True when both gains lie above zero beyond their intervals; a model that only stops has just one of them.
+
+    One that has its rows by heart grows sure of itself, and its swap with that; the share removed need not.
+    """
     return all(gain.low > 0 for gain in gains(tuned, prompted).values())
 
 

@@ -99,7 +99,7 @@ def recipe_of(tier, *, seed=0, steps=None):
     return PPORecipe(
         steps=steps or size.steps, batch_size=size.batch_size, learning_rate=size.learning_rate, max_length=MAX_LENGTH,
         answer_tokens=size.answer_tokens, epochs=size.epochs, kl_coef=size.kl_coef, schedule="constant",
-        save_every=10, evaluate_every=size.steps // 3, seed=seed,
+        save_every=10, evaluate_every=(steps or size.steps) // 3, seed=seed,
     )  # fmt: skip
 
 
@@ -117,9 +117,17 @@ def for_method(recipe, method):
     return recipe
 
 
-def prompts_of(tokenizer, split="train", count=None):
-    """Encoded neutral openings of a split, as `ppo.train` takes them."""
-    return openings.encode(openings.load(split, count), tokenizer)
+def prompts_of(tokenizer, split="train", count=None, *, asks=None):
+    """Encoded neutral openings of a split, as `ppo.train` takes them.
+
+    Args:
+        asks: the writer is asked this in place of the usual instruction; those that judge still read the usual one.
+    """
+    rows = openings.load(split, count)
+    if asks is None:
+        return openings.encode(rows, tokenizer)
+    asked = openings.encode([row | {"prompt": asks} for row in rows], tokenizer)
+    return [row | {"prompt": usual} for row, usual in zip(asked, rows["prompt"], strict=True)]
 
 
 def proxy_pairs(size, *, seed=0):

@@ -69,11 +69,11 @@ def test_ended_and_length_count_what_was_written(tiny_model, way, monkeypatch):
     assert torch.equal(answers.swap, answers.own - answers.other)
 
 
-def answers(swap, ended):
-    """Answers with these gaps between own and other instruction, and this share that ended by itself."""
+def answers(swap, ended, cost=4.0):
+    """Answers with this gap between own and other instruction, of this cost behind the other, and share that ended."""
     noise = torch.linspace(-0.1, 0.1, 100)
     stopped = (torch.arange(100) < 100 * ended).float()
-    return following.Answers(("",) * 100, stopped, stopped, noise + swap, noise * 0)
+    return following.Answers(("",) * 100, stopped, stopped, noise + swap - cost, noise * 0 - cost)
 
 
 def test_following_takes_both_a_better_fit_and_an_end():
@@ -82,8 +82,9 @@ def test_following_takes_both_a_better_fit_and_an_end():
     assert not following.follows(answers(1.0, 1.0), prompted)  # it always stops and listens no better
     assert not following.follows(answers(0.0, 1.0), prompted)
     assert not following.follows(answers(2.0, 0.8), prompted)
+    assert not following.follows(answers(2.0, 0.95, cost=8.0), prompted)  # surer of everything, and that is all
     gain = following.gains(answers(1.3, 0.95), prompted)
-    assert gain["swap"].mean == pytest.approx(0.3, abs=1e-6) and gain["ended"].mean == pytest.approx(0.15)
+    assert gain["removed"].mean == pytest.approx(0.3 / 4, abs=1e-6) and gain["ended"].mean == pytest.approx(0.15)
 
 
 def test_the_share_removed_has_the_ratio_as_mean_and_does_not_see_the_scale():

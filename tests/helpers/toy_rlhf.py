@@ -16,6 +16,7 @@ OPENINGS = [
     {"prompt": "a film", "opening": words} for words in ("the film is", "a movie is", "it was the", "the movie")
 ]
 SIZES = {"steps": 2, "batch_size": 4, "answer_tokens": 5, "epochs": 2, "proxy_steps": 3, "proxy_batch": 4}
+SIZES |= {"live_steps": 2, "live_openings": 2}
 
 
 def arrange(monkeypatch, tiny_folder, **sizes):

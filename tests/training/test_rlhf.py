@@ -114,6 +114,15 @@ def test_the_command_trains_the_stage_of_the_notebook(size):
     assert len(result.metrics) == size.steps and isinstance(job.recipe, ppo.PPORecipe)
 
 
+def test_a_writer_is_asked_something_else_than_the_judges_read(pieces):
+    usual, praising = (rlhf.prompts_of(pieces.tokenizer, count=2, asks=asks) for asks in (None, "the film is great"))
+    assert [row["prompt"] for row in praising] == [row["prompt"] for row in usual]
+    assert [row["opening_length"] for row in praising] == [row["opening_length"] for row in usual]
+    for ours, theirs in zip(praising, usual, strict=True):
+        assert ours["prompt_ids"] != theirs["prompt_ids"]
+        assert ours["prompt_ids"][-ours["opening_length"] :] == theirs["prompt_ids"][-ours["opening_length"] :]
+
+
 def test_full_tuning_is_refused():
     recipe = rlhf.recipe_of("cpu")
     assert rlhf.for_method(recipe, "lora") is recipe
