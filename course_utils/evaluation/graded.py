@@ -77,7 +77,10 @@ class Exam:
         Args:
             unlabelled: an Exam whose ratings are not looked at.
         """
-        module = GradedLoss(model, graded.digit_tokens(self.tokenizer))
+        return self.untrained(GradedLoss(model, graded.digit_tokens(self.tokenizer)), unlabelled)
+
+    def untrained(self, module, unlabelled):
+        """The same of a GradedLoss: a model, or an adapter around it before its first step."""
         said = self.probabilities(module)
         return expected_rating(said), expected_rating(calibrated(said, unlabelled.probabilities(module)))
 
