@@ -242,7 +242,7 @@ def _over_start(ours, start, truth):
     """The untrained start, and the gain over it; calibrated or as it comes, whichever correlates better."""
     kinds = {name: graded.from_line(start[name]) for name in ("predicted", "calibrated")}
     scores = {name: graded.correlation(ratings, truth) for name, ratings in kinds.items()}
-    return {"start": scores, "over start": _triple(ours, kinds[max(scores, key=scores.get)], truth)}
+    return {"start": scores, "over start": _triple(ours, kinds[graded.strongest(kinds, truth)], truth)}
 
 
 def _paired(ours, other, truth, key="predicted"):
