@@ -49,7 +49,10 @@ SHIFTED = {"products": 200, "tweets": 200, "news": 200}  # domain that nothing w
 FEW = (32, 128)  # reviews to learn from, in place of one for each row of every step
 TEXTS, TEXT_TOKENS = 8, 64  # plain text on which the distance to the base is measured
 DIRECTIONS = (1, 8, 64)  # of full tuning's change of a matrix
-STARTS = ("lora", "prompt", "prefix", "p-tuning")  # the others start as LoRA does: as the base model
+# The start that serves an arm: who changes matrices starts as the base model, P-tuning's encoder at prompt's vectors
+STARTS = {"prompt": "prompt", "p-tuning": "prompt", "prefix": "prefix"} | dict.fromkeys(
+    ("lora", "lora-r1", "ia3", "full"), "lora"
+)
 FIGURES = (
     "learning_rate",
     "trained",
@@ -69,7 +72,7 @@ POINTS = (
     *(point for arm in ARMS for point in (*(f"rate-{arm}-{trial}" for trial in TRIALS), f"test-{arm}-{SEEDS[0]}")),
     *(f"test-{arm}-{seed}" for seed in SEEDS[1:] for arm in ARMS),
     *(f"few-{arm}-{rows}" for rows in FEW for arm in ARMS),
-    *(f"start-{arm}" for arm in STARTS),
+    *(f"start-{arm}" for arm in ("lora", "prompt", "prefix")),
 )
 
 
@@ -217,7 +220,7 @@ def summary(points):
         found[arm] |= {name: statistics.median(test[name] for test in done.values()) for name in FIGURES}
         found[arm] |= {"alone": _triple(ours, None, truth), "over zero-shot": _triple(ours, zero_shot, truth)}
         found[arm] |= {"over examples": _triple(ours, graded.from_line(given["examples"]), truth)}
-        if start := points.get(f"start-{arm if arm in STARTS else STARTS[0]}"):
+        if start := points.get(f"start-{STARTS[arm]}"):
             found[arm] |= _over_start(ours, start, truth)
         if gap := _paired(done, tests["full"], truth):
             found[arm]["over full"] = gap

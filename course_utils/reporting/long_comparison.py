@@ -72,6 +72,16 @@ def show_verdicts(known, arm, live, *, items, rivals=()):
     print(f"it is {numbers.about(live, digits=2)}: {place}")
 
 
+def show_start(known, arm):
+    """What the record has of a method over its own untrained start: each seed, and the gain with its interval."""
+    found, setting = known["summary"][arm], known["setting"]
+    start = max(found["start"], key=found["start"].get)
+    how = {"predicted": "as it comes", "calibrated": "calibrated"}[start]
+    print(f"untrained start on {setting['test']:,} reviews, {how}: {found['start'][start]:.3f}")
+    print("trained, seed by seed:", ", ".join(f"{score:.3f}" for score in found["seeds"]))
+    print(f"gain: {_shown(found['over start'])}: {told_apart(found['over start'])} the start")
+
+
 def paired(known, arm, rival):
     """[mean, low, high] of a method's correlation minus a rival's, over the reviews and the seeds that both have."""
     points, truth = known["points"], graded.from_line(known["points"]["baselines"]["truth"])

@@ -43,6 +43,8 @@ def test_a_start_has_learned_nothing_and_is_graded_as_the_zero_shot_model():
     assert start["calibrated"] == base["zero-shot"], "LoRA starts as the base model"
     told = methods.measure("start-prompt", run, None)
     assert told["calibrated"] != start["calibrated"], "an instruction stands there"
+    same = graded.from_line(methods.measure("start-p-tuning", run, None)["predicted"])
+    torch.testing.assert_close(same, graded.from_line(told["predicted"]), rtol=0, atol=0.02)
 
 
 def test_the_gain_is_over_the_better_of_both_starts():
@@ -163,6 +165,8 @@ def test_every_method_gets_the_same_trials_and_seeds():
     for arm in methods.ARMS:
         mine = [point for point in methods.POINTS if point.startswith((f"rate-{arm}-", f"test-{arm}-"))]
         assert len([p for p in mine if p.removeprefix(f"rate-{arm}-") in methods.TRIALS]) == 3
-    assert len(set(methods.POINTS)) == len(methods.POINTS) == 1 + 7 * 8 + len(methods.STARTS)
+    assert len(set(methods.POINTS)) == len(methods.POINTS) == 1 + 7 * 8 + 3
+    assert {f"start-{start}" for start in methods.STARTS.values()} < set(methods.POINTS)
+    assert methods.STARTS.keys() == methods.ARMS.keys()
     first = [methods.POINTS.index(f"test-{arm}-0") for arm in methods.ARMS]
     assert max(first) < min(methods.POINTS.index(f"test-{arm}-1") for arm in methods.ARMS)

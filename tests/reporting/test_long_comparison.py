@@ -50,6 +50,13 @@ def test_verdicts_follow_the_paired_interval_and_name_what_is_there(known, capsy
     assert lines[1].startswith("prompt tuning is not told apart from zero-shot") and lines[-1].endswith("outside")
 
 
+def test_the_gain_is_shown_over_the_better_start(known, capsys):
+    long_comparison.show_start(known, "lora")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "untrained start on 2,000 reviews, calibrated: 0.420"
+    assert lines[2] == "gain: +0.430 [+0.400, +0.470]: above the start"
+
+
 def test_a_rival_is_compared_review_by_review_over_the_seeds_of_both(known, capsys):
     long_comparison.show_verdicts(known, "lora", 0.84, items=200, rivals=("prompt",))
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("LoRA r8 is above prompt"))
