@@ -87,8 +87,7 @@ def inject(model, *, tokens=20, hidden=None, kind="mlp", layers=2, anchors=None,
 def start_at(encoder, vectors):
     """Let an encoder, ours or peft's, put out these vectors at first: W = (H⁺ P)ᵀ in its last layer, b = 0.
 
-    A network's own start is no text, and short: a tenth of a word's length in Gemma 3 270M. From there training fell
-    apart with two seeds of three in 36 steps, and with one from random vectors stretched to a word's length.
+    A network's own start is no text, and short: a tenth of a word's length in Gemma 3 270M.
 
     Args:
         encoder: its embedding (k, D), `mlp_head` and, where there is one, `lstm_head`.

@@ -55,7 +55,8 @@ def main(argv=None):
             if status := subprocess.run(command).returncode:
                 print(f"The point {point} ended with status {status}. Run the command again.", file=sys.stderr)
                 return 1
-        records.write(output, [record(experiment, options.experiment, folder)])
+            records.write(output, [record(experiment, options.experiment, folder)])  # a summary may take ten seconds
+    records.write(output, [record(experiment, options.experiment, folder)])
     print(f"Written to {output}")
     return 0
 

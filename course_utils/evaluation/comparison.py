@@ -153,23 +153,26 @@ def _correlations(predicted, truth, weights):
     return together / (spread * ((weights @ truth**2)[:, None] - centre**2)).sqrt()
 
 
-def within_prediction(correlation, recorded, *, items, recorded_items):
-    """Whether a correlation lies in the 95 % prediction interval of one recorded on other items of the same kind.
+def prediction_interval(recorded, *, items, recorded_items):
+    """Where a correlation on other items of the same kind lies 95 times in 100, given a recorded one.
 
-    |atanh r − atanh r₀| ≤ 1.96 √(1 / (n − 3) + 1 / (n₀ − 3)), Fisher's z. It allows for other items alone: another seed
-    or another sample to train on may move a correlation farther.
+    tanh(atanh r₀ ± 1.96 √(1 / (n − 3) + 1 / (n₀ − 3))), Fisher's z. It allows for other items alone: another seed or
+    another sample to train on may move a correlation farther.
 
     Args:
-        correlation, recorded: r and r₀, inside (−1, 1).
+        recorded: r₀, inside (−1, 1).
         items, recorded_items: n and n₀, at least four each.
+
+    Returns:
+        (low, high).
 
     Raises:
         ValueError: a correlation of ±1 or beyond, or fewer than four items.
     """
-    if max(abs(correlation), abs(recorded)) >= 1 or min(items, recorded_items) < 4:
+    if abs(recorded) >= 1 or min(items, recorded_items) < 4:
         raise ValueError(
-            f"Expected correlations between -1 and 1 over at least 4 items, got {correlation:g} over {items} and "
-            f"{recorded:g} over {recorded_items}."
+            f"Expected a correlation between -1 and 1 and at least 4 items twice, got {recorded:g} over "
+            f"{recorded_items}, and {items}."
         )
-    apart = abs(math.atanh(correlation) - math.atanh(recorded))
-    return apart <= 1.96 * math.sqrt(1 / (items - 3) + 1 / (recorded_items - 3))
+    apart = 1.96 * math.sqrt(1 / (items - 3) + 1 / (recorded_items - 3))
+    return math.tanh(math.atanh(recorded) - apart), math.tanh(math.atanh(recorded) + apart)

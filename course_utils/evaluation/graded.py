@@ -52,10 +52,15 @@ class Exam:
     tokenizer: object
 
     @classmethod
-    def of(cls, count, tokenizer, *, domain="movies", split="test"):
-        """The first `count` reviews of a split."""
+    def of(cls, count, tokenizer, *, domain="movies", split="test", spread=False):
+        """The first `count` reviews of a split, or as many spread evenly over it.
+
+        The first 200 test reviews happen to be the hardest tenth of the first 2,000 for a model without training.
+        """
         rows = reviews.load(domain, split)
-        return cls(list(rows.select(range(min(count, len(rows))))), tokenizer)
+        count = min(count, len(rows))
+        step = len(rows) // count if spread else 1
+        return cls(list(rows.select(range(0, step * count, step))), tokenizer)
 
     @property
     def truth(self):
@@ -77,9 +82,17 @@ class Exam:
         Args:
             unlabelled: an Exam whose ratings are not looked at.
         """
-        module = GradedLoss(model, graded.digit_tokens(self.tokenizer))
+        return self.untrained(GradedLoss(model, graded.digit_tokens(self.tokenizer)), unlabelled)
+
+    def untrained(self, module, unlabelled):
+        """The same of a GradedLoss: a model, or an adapter around it before its first step."""
         said = self.probabilities(module)
         return expected_rating(said), expected_rating(calibrated(said, unlabelled.probabilities(module)))
+
+
+def strongest(said, truth):
+    """The name, of {name: (N,) ratings}, whose ratings correlate best with the truth: what has to be beaten."""
+    return max(said, key=lambda name: correlation(said[name], truth))
 
 
 def few_shot(model, tokenizer, examples, texts):

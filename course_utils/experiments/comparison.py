@@ -9,9 +9,12 @@ Written down before the run:
     few-ARM-ROWS     the same with few reviews, seen again and again, on fewer test reviews; at the rate of the trials,
                      which had more reviews and 200 validation ratings to be chosen by
     baselines        no training: calibrated zero-shot, sixteen examples, a bag of words, one person
+    start-ARM        the method before its first step, as it comes and calibrated: soft prompts start from an
+                     instruction, which is worth something without any training
 
-What comes first is of use alone: all trials and the first seed of every method, then the other seeds. Intervals over
-reviews and the spread over seeds are kept apart. LoRA r1 on queries and values has exactly as many weights as IA3.
+What comes first is of use alone: all trials and the first seed of every method, then the other seeds. Intervals are
+over reviews and seeds together, where there is more than one seed; each seed's correlation stands apart. LoRA r1 on
+queries and values has exactly as many weights as IA3.
 """
 
 import json
@@ -46,6 +49,10 @@ SHIFTED = {"products": 200, "tweets": 200, "news": 200}  # domain that nothing w
 FEW = (32, 128)  # reviews to learn from, in place of one for each row of every step
 TEXTS, TEXT_TOKENS = 8, 64  # plain text on which the distance to the base is measured
 DIRECTIONS = (1, 8, 64)  # of full tuning's change of a matrix
+# The start that serves an arm: who changes matrices starts as the base model, P-tuning's encoder at prompt's vectors
+STARTS = {"prompt": "prompt", "p-tuning": "prompt", "prefix": "prefix"} | dict.fromkeys(
+    ("lora", "lora-r1", "ia3", "full"), "lora"
+)
 FIGURES = (
     "learning_rate",
     "trained",
@@ -65,6 +72,7 @@ POINTS = (
     *(point for arm in ARMS for point in (*(f"rate-{arm}-{trial}" for trial in TRIALS), f"test-{arm}-{SEEDS[0]}")),
     *(f"test-{arm}-{seed}" for seed in SEEDS[1:] for arm in ARMS),
     *(f"few-{arm}-{rows}" for rows in FEW for arm in ARMS),
+    *(f"start-{arm}" for arm in ("lora", "prompt", "prefix")),
 )
 
 
@@ -82,6 +90,8 @@ def measure(point, run, folder):
     kind, _, rest = point.partition("-")
     if kind == "baselines":
         return baselines()
+    if kind == "start":
+        return started(rest, run)
     arm, _, last = rest.rpartition("-")
     if kind == "rate":
         rate = float(f"{training.recipe_of(ARMS[arm][0], run.tier).learning_rate * TRIALS[last]:.1g}")
@@ -104,6 +114,16 @@ def measure(point, run, folder):
         known[domain] = graded.to_line(graded.Exam.of(count, tokenizer, domain=domain).ratings(module))
     known["divergence"] = forgetting.divergence(base, module.model, plain_texts(tokenizer))
     return known
+
+
+def started(arm, run):
+    """What a method grades before its first step: on the test reviews, as it comes and calibrated."""
+    method, sizes = ARMS[arm]
+    job = training.job([], training.recipe_of(method, run.tier), sizes=sizes)
+    module = stages.seeded(job.build, SEEDS[0]).eval()
+    unlabelled = graded.Exam.of(VALIDATION, job.tokenizer, split="validation")
+    raw, calibrated = graded.Exam.of(TEST, job.tokenizer).untrained(module, unlabelled)
+    return {"predicted": graded.to_line(raw), "calibrated": graded.to_line(calibrated)}
 
 
 def train(arm, run, folder, *, rows=None, **changes):
@@ -200,6 +220,8 @@ def summary(points):
         found[arm] |= {name: statistics.median(test[name] for test in done.values()) for name in FIGURES}
         found[arm] |= {"alone": _triple(ours, None, truth), "over zero-shot": _triple(ours, zero_shot, truth)}
         found[arm] |= {"over examples": _triple(ours, graded.from_line(given["examples"]), truth)}
+        if start := points.get(f"start-{STARTS[arm]}"):
+            found[arm] |= _over_start(ours, start, truth)
         if gap := _paired(done, tests["full"], truth):
             found[arm]["over full"] = gap
         for domain in SHIFTED:
@@ -219,6 +241,13 @@ def summary(points):
     return found
 
 
+def _over_start(ours, start, truth):
+    """The untrained start, and the gain over it; calibrated or as it comes, whichever correlates better."""
+    kinds = {name: graded.from_line(start[name]) for name in ("predicted", "calibrated")}
+    scores = {name: graded.correlation(ratings, truth) for name, ratings in kinds.items()}
+    return {"start": scores, "over start": _triple(ours, kinds[graded.strongest(kinds, truth)], truth)}
+
+
 def _paired(ours, other, truth, key="predicted"):
     """The difference of two arms over the seeds that both have, {seed: point} each; None without such a seed."""
     both = [seed for seed in ours if seed in other]
@@ -227,7 +256,8 @@ def _paired(ours, other, truth, key="predicted"):
 
 
 def _triple(ours, other, truth):
-    gain = comparison.correlation_difference(ours, other, truth, over="items")
+    """[mean, low, high], over items and seeds."""
+    gain = comparison.correlation_difference(ours, other, truth, over="both")
     return [gain.mean, gain.low, gain.high]
 
 

@@ -1,60 +1,108 @@
 """The long comparison of adapter methods, as `python -m course_utils run comparison` recorded it: bars, lines, tables.
 
-Bars have intervals over reviews. Methods graded the same reviews, so the paired lines decide more than bars that
-overlap. Spread over seeds is apart from both.
+Intervals are over reviews and seeds together. Methods graded the same reviews, so the paired lines decide more than
+marks whose intervals overlap. What is recorded is the same on every machine and stands without the mark ≈.
 """
 
+import torch
+
 from course_utils import runtime
-from course_utils.evaluation import comparison
-from course_utils.reporting import claims, plots, tables
+from course_utils.evaluation import comparison, graded
+from course_utils.reporting import claims, numbers, plots, tables
 
 TITLES = {"zero-shot": "zero-shot, calibrated", "examples": "16 examples", "words": "ridge on words"}
 TITLES |= {"lora": "LoRA r8", "lora-r1": "LoRA r1", "ia3": "IA3", "prefix": "prefix tuning", "prompt": "prompt tuning"}
 TITLES |= {"p-tuning": "P-tuning", "full": "full tuning", "alone": "movies"}
+TITLES |= {"start": "its own untrained start"}
+BASELINES = ("zero-shot", "examples", "words")
 WORDS = {"holds": "above", "fails": "below", "undecided": "not told apart from"}
 
 
 def show_bars(known, arm):
-    """Correlation of every method with people's mean, with the baselines, one person as the dashed line.
+    """From where to where: every method's correlation before its first step and after its last, and the baselines.
 
     Args:
         known: the record, as `reference.load("comparison")` gives it.
         arm: the method of this notebook, drawn in our colour.
     """
     summary, setting = known["summary"], known["setting"]
-    estimates = {
-        TITLES[name]: comparison.Estimate(*found["alone"], len(found.get("seeds", "1")), setting["test"])
-        for name, found in summary.items()
-        if "alone" in found
-    }
-    person = known["points"]["baselines"]["person"]
-    plots.bars(
-        estimates, ours=[TITLES[arm]], human=person, title="The long comparison", xlabel="correlation, 95 % interval"
-    )
-    seeds = {TITLES[name]: len(found["seeds"]) for name, found in summary.items() if "seeds" in found}
-    print(f"{setting['test']:,} reviews, {setting['steps']} steps; seeds:", seeds)
+    names = [name for name, found in summary.items() if "alone" in found]
+    alt = "each trained method is a line from its untrained start to a mark with a short interval, near one another"
+    size = (9, 1.4 + 0.5 * len(names))
+    with plots.axes(
+        title="The long comparison", xlabel="correlation, 95 % interval", ylabel="", size=size, alt=alt
+    ) as ax:
+        for place, name in enumerate(names):
+            found, color = summary[name], plots.OURS if name == arm else plots.BASELINE
+            mean, low, high = found["alone"]
+            if start := found.get("start"):
+                ax.plot([max(start.values()), mean], [place, place], "-", color=plots.MUTED, marker="|", zorder=1)
+            color = color if "seeds" in found else plots.HUMAN
+            ax.errorbar(mean, place, xerr=[[mean - low], [high - mean]], fmt="o", color=color, capsize=4)
+            ax.text(high + 0.01, place, f"{mean:.3f}", va="center", fontsize=12)
+        ax.axvline(known["points"]["baselines"]["person"], color=plots.HUMAN, linestyle="--")
+        ax.set_yticks(range(len(names)), [TITLES[name] for name in names])
+        ax.set_ylim(len(names) - 0.5, -0.5)
+    seeds = {len(found["seeds"]) for found in summary.values() if "seeds" in found}
+    print(f"{setting['test']:,} reviews, {setting['steps']} steps, {min(seeds)} seeds of each trained method")
+    print(f"dashed: one person, {known['points']['baselines']['person']:.3f}; grey lines begin at the untrained start")
 
 
-def show_verdicts(known, arm, live, *, items):
+def show_verdicts(known, arm, live, *, items, rivals=()):
     """Where a method stands by paired intervals, and whether a live run of the trial's size lies where it predicts.
 
     Args:
         known, arm: as above.
         live: correlation of this notebook's run.
         items: reviews that it was judged on.
+        rivals: other methods to be compared with besides the baselines and full tuning.
     """
     found, setting = known["summary"][arm], known["setting"]
-    for rival in ("zero-shot", "examples", "full"):
-        if f"over {rival}" in found:
-            mean, *interval = found[f"over {rival}"]
-            verdict = WORDS[claims.verdict(mean, interval, "at_least", 0)]
-            print(f"{TITLES[arm]} is {verdict} {TITLES[rival]}: {mean:+.3f} [{interval[0]:+.3f}, {interval[1]:+.3f}]")
+    print("seed by seed:", ", ".join(f"{score:.3f}" for score in found["seeds"]))
+    gaps = {rival: found[f"over {rival}"] for rival in ("start", *BASELINES, "full") if f"over {rival}" in found}
+    for rival, gap in (gaps | {rival: paired(known, arm, rival) for rival in rivals}).items():
+        print(f"{TITLES[arm]} is {told_apart(gap)} {TITLES[rival]}: {_shown(gap)}")
     if runtime.current().tier != "cpu":
         print("the trials had the sizes of the cpu tier, so your run is not held against one")
         return
     trial = known["points"][f"rate-{arm}-middle"]["correlation"]
-    within = comparison.within_prediction(live, trial, items=items, recorded_items=setting["validation"])
-    print(f"a trial with your recipe reached {trial:.2f}; your run lies where it predicts:", within)
+    low, high = comparison.prediction_interval(trial, items=items, recorded_items=setting["validation"])
+    place = "inside" if low <= live <= high else "outside"
+    print(f"a trial with your recipe reached {trial:.2f}, so yours should lie between {low:.2f} and {high:.2f};")
+    print(f"it is {numbers.about(live, digits=2)}: {place}")
+
+
+def show_start(known, arm):
+    """What the record has of a method over its own untrained start: each seed, and the gain with its interval."""
+    found, setting = known["summary"][arm], known["setting"]
+    start = max(found["start"], key=found["start"].get)
+    how = {"predicted": "as it comes", "calibrated": "calibrated"}[start]
+    print(f"untrained start on {setting['test']:,} reviews, {how}: {found['start'][start]:.3f}")
+    print("trained, seed by seed:", ", ".join(f"{score:.3f}" for score in found["seeds"]))
+    print(f"gain: {_shown(found['over start'])}: {told_apart(found['over start'])} the start")
+
+
+def paired(known, arm, rival):
+    """[mean, low, high] of a method's correlation minus a rival's, over the reviews and the seeds that both have."""
+    points, truth = known["points"], graded.from_line(known["points"]["baselines"]["truth"])
+    seeds = [
+        seed for seed in known["setting"]["seeds"] if all(f"test-{name}-{seed}" in points for name in (arm, rival))
+    ]
+    ours, theirs = (
+        torch.stack([graded.from_line(points[f"test-{name}-{seed}"]["predicted"]) for seed in seeds])
+        for name in (arm, rival)
+    )
+    gap = comparison.correlation_difference(ours, theirs, truth, over="both")
+    return [gap.mean, gap.low, gap.high]
+
+
+def told_apart(gap):
+    """Where ours lies by [mean, low, high] of a difference: above, below, or not told apart from."""
+    return WORDS[claims.verdict(gap[0], gap[1:], "at_least", 0)]
+
+
+def _shown(gap):
+    return f"{gap[0]:+.3f} [{gap[1]:+.3f}, {gap[2]:+.3f}]"
 
 
 def show_costs(known):

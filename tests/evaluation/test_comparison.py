@@ -230,10 +230,10 @@ def test_predictions_of_other_items_are_refused(wrong):
 
 def test_a_correlation_is_held_against_a_recorded_one():
     # atanh 0.8 = 1.0986, and 1.96 √(2 / 197) = 0.1975: from tanh 0.9011 = 0.7167 to tanh 1.2961 = 0.8606
-    for correlation, within in ((0.71, False), (0.72, True), (0.8, True), (0.86, True), (0.865, False)):
-        assert comparison.within_prediction(correlation, 0.8, items=200, recorded_items=200) is within
-    assert comparison.within_prediction(0.72, 0.8, items=200, recorded_items=200)
-    assert not comparison.within_prediction(0.72, 0.8, items=2000, recorded_items=2000)
+    expected = pytest.approx((0.7167, 0.8606), abs=1e-3)
+    assert comparison.prediction_interval(0.8, items=200, recorded_items=200) == expected
+    low, high = comparison.prediction_interval(0.8, items=2000, recorded_items=2000)
+    assert 0.72 < low < 0.8 < high < 0.86
 
 
 def test_the_prediction_interval_holds_another_sample_as_often_as_it_says():
@@ -243,11 +243,12 @@ def test_the_prediction_interval_holds_another_sample_as_often_as_it_says():
         for half in (0, 1):
             truth, ours = predictions(1.0, draws=1, items=150, seed=2 * seed + half)
             found.append(comparison.correlation_difference(ours, None, truth, over="items").mean)
-        held += comparison.within_prediction(*found, items=150, recorded_items=150)
+        low, high = comparison.prediction_interval(found[1], items=150, recorded_items=150)
+        held += low <= found[0] <= high
     assert 88 <= held <= 99
 
 
-@pytest.mark.parametrize("wrong", [(1.0, 0.5, 100, 100), (0.5, -1.2, 100, 100), (0.5, 0.5, 100, 3)])
+@pytest.mark.parametrize("wrong", [(1.0, 100, 100), (-1.2, 100, 100), (0.5, 100, 3), (0.5, 3, 100)])
 def test_no_prediction_from_a_perfect_correlation_or_from_three_items(wrong):
-    with pytest.raises(ValueError, match="between -1 and 1 over at least 4 items, got "):
-        comparison.within_prediction(*wrong[:2], items=wrong[2], recorded_items=wrong[3])
+    with pytest.raises(ValueError, match="between -1 and 1 and at least 4 items twice, got "):
+        comparison.prediction_interval(wrong[0], items=wrong[1], recorded_items=wrong[2])

@@ -1,3 +1,4 @@
+import datasets
 import pytest
 import torch
 
@@ -43,6 +44,23 @@ def test_an_exam_calibrates_on_other_reviews(tiny_model, tiny_tokenizer):
     usual = others.probabilities(module).mean(0)
     torch.testing.assert_close(fair, graded.expected_rating(exam.probabilities(module) / usual))
     assert exam.truth.tolist() == [1.0] * 4
+
+
+def test_an_exam_is_the_head_of_a_split_or_spread_over_it(monkeypatch):
+    rows = datasets.Dataset.from_list([{"id": number} for number in range(11)])
+    monkeypatch.setattr(graded.reviews, "load", lambda domain, split: rows)
+
+    def drawn(count, **how):
+        return [row["id"] for row in graded.Exam.of(count, None, **how).rows]
+
+    assert drawn(3) == [0, 1, 2] and drawn(3, spread=True) == [0, 3, 6]
+    assert drawn(99) == drawn(99, spread=True) == list(range(11))
+
+
+def test_the_strongest_is_what_correlates_best():
+    truth = torch.tensor([0.0, 1.0, 2.0])
+    said = {"turned": -truth, "near": torch.tensor([0.0, 1.0, 1.5]), "far": torch.tensor([0.0, 1.0, 0.2])}
+    assert graded.strongest(said, truth) == "near"
 
 
 def test_calibration_takes_away_what_is_always_said():

@@ -37,6 +37,34 @@ def abroad(line):
     return dict.fromkeys(methods.SHIFTED, line)
 
 
+def test_a_start_has_learned_nothing_and_is_graded_as_the_zero_shot_model():
+    run = runtime.start(quiet=True)
+    base, start = methods.baselines(), methods.measure("start-lora", run, None)
+    assert start["calibrated"] == base["zero-shot"], "LoRA starts as the base model"
+    told = methods.measure("start-prompt", run, None)
+    assert told["calibrated"] != start["calibrated"], "an instruction stands there"
+    same = graded.from_line(methods.measure("start-p-tuning", run, None)["predicted"])
+    torch.testing.assert_close(same, graded.from_line(told["predicted"]), rtol=0, atol=0.02)
+
+
+def test_the_gain_is_over_the_better_of_both_starts():
+    truth = torch.arange(-10, 10) / 5
+    noisy = truth + torch.tensor([1.0, -1.0]).repeat(10)
+    start = {"predicted": graded.to_line(noisy), "calibrated": graded.to_line(-truth)}
+    found = methods._over_start(truth[None], start, truth)
+    assert found["start"]["calibrated"] == pytest.approx(-1)
+    assert found["over start"][0] == pytest.approx(1 - found["start"]["predicted"], abs=1e-6)
+    swapped = methods._over_start(truth[None], dict(zip(start, reversed(start.values()), strict=True)), truth)
+    assert swapped["over start"] == found["over start"]
+
+
+def test_intervals_are_over_seeds_too():
+    truth = torch.arange(-10, 10) / 5
+    noisy = truth + torch.tensor([1.0, -1.0]).repeat(10)
+    one, mixed = (methods._triple(torch.stack(pair), None, truth) for pair in ([noisy, noisy], [truth, noisy]))
+    assert mixed[2] > 0.99 and one[2] < 0.99, "another draw of seeds might have had the good one twice"
+
+
 def test_a_test_takes_the_best_rate_of_its_trials(tmp_path):
     run = runtime.start(quiet=True)
     trials = [methods.measure(f"rate-lora-{trial}", run, tmp_path / "point") for trial in methods.TRIALS]
@@ -137,6 +165,8 @@ def test_every_method_gets_the_same_trials_and_seeds():
     for arm in methods.ARMS:
         mine = [point for point in methods.POINTS if point.startswith((f"rate-{arm}-", f"test-{arm}-"))]
         assert len([p for p in mine if p.removeprefix(f"rate-{arm}-") in methods.TRIALS]) == 3
-    assert len(set(methods.POINTS)) == len(methods.POINTS) == 1 + 7 * 8
+    assert len(set(methods.POINTS)) == len(methods.POINTS) == 1 + 7 * 8 + 3
+    assert {f"start-{start}" for start in methods.STARTS.values()} < set(methods.POINTS)
+    assert methods.STARTS.keys() == methods.ARMS.keys()
     first = [methods.POINTS.index(f"test-{arm}-0") for arm in methods.ARMS]
     assert max(first) < min(methods.POINTS.index(f"test-{arm}-1") for arm in methods.ARMS)

@@ -3,7 +3,9 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 
+from course_utils.evaluation import graded
 from course_utils.reporting import long_comparison
 
 
@@ -16,11 +18,20 @@ def known():
 
     summary = {
         "zero-shot": {"alone": [0.42, 0.39, 0.45]},
-        "lora": arm(0.85, [0.43, 0.40, 0.47], **{"over full": [-0.02, -0.03, -0.01], "from 32": [0.6, 0.5, 0.7]}),
+        "lora": arm(
+            0.85,
+            [0.43, 0.40, 0.47],
+            **{"over full": [-0.02, -0.03, -0.01], "from 32": [0.6, 0.5, 0.7], "over start": [0.43, 0.40, 0.47]},
+            start={"predicted": 0.3, "calibrated": 0.42},
+        ),
         "prompt": arm(0.83, [0.01, -0.02, 0.04]),
     }
-    setting = {"test": 2000, "steps": 36, "validation": 200, "shifted": {"news": 200}, "few": [32]}
+    setting = {"test": 2000, "steps": 36, "validation": 200, "shifted": {"news": 200}, "few": [32], "seeds": [0, 1]}
     points = {"baselines": {"person": 0.88}, "rate-lora-middle": {"correlation": 0.83}}
+    truth = torch.arange(-10, 10) / 5
+    points["baselines"]["truth"] = graded.to_line(truth)
+    points["test-lora-0"] = {"predicted": graded.to_line(truth)}
+    points["test-prompt-0"] = {"predicted": graded.to_line(truth + torch.tensor([1.0, -1.0]).repeat(10))}
     points["rate-prompt-middle"] = {"correlation": 0.77}
     return {"summary": summary, "setting": setting, "points": points}
 
@@ -28,12 +39,30 @@ def known():
 def test_verdicts_follow_the_paired_interval_and_name_what_is_there(known, capsys):
     long_comparison.show_verdicts(known, "lora", 0.84, items=200)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("LoRA r8 is above zero-shot, calibrated: +0.430 [+0.400, +0.470]")
-    assert lines[1].startswith("LoRA r8 is below full tuning: -0.020")
-    assert lines[2].endswith("True") and len(lines) == 3
+    assert lines[0] == "seed by seed: 0.850"
+    assert lines[1].startswith("LoRA r8 is above its own untrained start: +0.430")
+    assert lines[2].startswith("LoRA r8 is above zero-shot, calibrated: +0.430 [+0.400, +0.470]")
+    assert lines[3].startswith("LoRA r8 is below full tuning: -0.020")
+    assert lines[4].startswith("a trial with your recipe reached 0.83, so yours should lie between 0.76 and 0.88")
+    assert lines[5] == "it is ≈0.84: inside" and len(lines) == 6
     long_comparison.show_verdicts(known, "prompt", 0.1, items=200)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("prompt tuning is not told apart from zero-shot") and lines[1].endswith("False")
+    assert lines[1].startswith("prompt tuning is not told apart from zero-shot") and lines[-1].endswith("outside")
+
+
+def test_the_gain_is_shown_over_the_better_start(known, capsys):
+    long_comparison.show_start(known, "lora")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "untrained start on 2,000 reviews, calibrated: 0.420"
+    assert lines[2] == "gain: +0.430 [+0.400, +0.470]: above the start"
+
+
+def test_a_rival_is_compared_review_by_review_over_the_seeds_of_both(known, capsys):
+    long_comparison.show_verdicts(known, "lora", 0.84, items=200, rivals=("prompt",))
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("LoRA r8 is above prompt"))
+    mean, low, high = long_comparison.paired(known, "lora", "prompt")
+    assert 0 < low < mean < high and f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]" in line
+    assert long_comparison.paired(known, "prompt", "lora")[0] == pytest.approx(-mean)
 
 
 def test_a_run_of_another_size_is_not_held_against_the_trial(known, monkeypatch, capsys):
@@ -42,9 +71,10 @@ def test_a_run_of_another_size_is_not_held_against_the_trial(known, monkeypatch,
     assert capsys.readouterr().out.endswith("your run is not held against one\n")
 
 
-def test_bars_say_how_many_seeds_stand_behind_each(known, capsys):
+def test_bars_say_how_many_seeds_stand_behind_them(known, capsys):
     long_comparison.show_bars(known, "lora")
-    assert "2,000 reviews, 36 steps; seeds: {'LoRA r8': 1, 'prompt tuning': 1}" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "2,000 reviews, 36 steps, 1 seeds of each trained method" in out and "one person, 0.880" in out
 
 
 def test_tables_leave_a_dash_where_nothing_was_measured(known, capsys):
