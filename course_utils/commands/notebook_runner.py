@@ -51,7 +51,7 @@ class ThisPython(KernelSpecManager):
 
 
 class PeakMemory(threading.Thread):
-    """The most memory that a process and its children held: Linux keeps the mark itself, children are looked for rarely.
+    """The most memory that a process and its children held: Linux keeps the mark itself, children are looked for.
 
     psutil finds children by walking the whole table of processes, which took a quarter of a core from the two that
     train; Linux names them in one file a thread.

@@ -75,10 +75,13 @@ def show_verdicts(known, arm, live, *, items, rivals=()):
 def show_start(known, arm):
     """What the record has of a method over its own untrained start: each seed, and the gain with its interval."""
     found, setting = known["summary"][arm], known["setting"]
+    print("trained, seed by seed:", ", ".join(f"{score:.3f}" for score in found["seeds"]))
+    if "start" not in found:
+        print(f"its untrained start is not in the record yet; measure it with: {known['command']}")
+        return
     start = max(found["start"], key=found["start"].get)
     how = {"predicted": "as it comes", "calibrated": "calibrated"}[start]
     print(f"untrained start on {setting['test']:,} reviews, {how}: {found['start'][start]:.3f}")
-    print("trained, seed by seed:", ", ".join(f"{score:.3f}" for score in found["seeds"]))
     print(f"gain: {_shown(found['over start'])}: {told_apart(found['over start'])} the start")
 
 

@@ -53,8 +53,15 @@ def test_verdicts_follow_the_paired_interval_and_name_what_is_there(known, capsy
 def test_the_gain_is_shown_over_the_better_start(known, capsys):
     long_comparison.show_start(known, "lora")
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "untrained start on 2,000 reviews, calibrated: 0.420"
+    assert lines[0].startswith("trained, seed by seed: ")
+    assert lines[1] == "untrained start on 2,000 reviews, calibrated: 0.420"
     assert lines[2] == "gain: +0.430 [+0.400, +0.470]: above the start"
+
+
+def test_a_start_that_was_not_measured_is_not_made_up(known, capsys):
+    del known["summary"]["lora"]["start"]
+    long_comparison.show_start(known, "lora")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("its untrained start is not in the record yet")
 
 
 def test_a_rival_is_compared_review_by_review_over_the_seeds_of_both(known, capsys):
