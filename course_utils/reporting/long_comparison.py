@@ -77,7 +77,7 @@ def show_start(known, arm):
     found, setting = known["summary"][arm], known["setting"]
     print("trained, seed by seed:", ", ".join(f"{score:.3f}" for score in found["seeds"]))
     if "start" not in found:
-        print(f"its untrained start is not in the record yet; measure it with: {known['command']}")
+        print("its untrained start is not in the record yet; measure it with: python -m course_utils run comparison")
         return
     start = max(found["start"], key=found["start"].get)
     how = {"predicted": "as it comes", "calibrated": "calibrated"}[start]
