@@ -83,7 +83,7 @@ def _mark(ax):
 def _show(figure, text):
     """Show a figure with its description: in a notebook as the output's text and as the picture's alternative."""
     shell = getattr(builtins, "get_ipython", lambda: None)()
-    if not hasattr(shell, "kernel"):
+    if numbers.TERSE or not hasattr(shell, "kernel"):
         plt.show()
         return
     from IPython.display import display
