@@ -49,9 +49,9 @@ def axes(*, title, xlabel, ylabel, size=None, alt=None):
         ax.set_title(title, loc="left")
         try:
             yield ax
+            _mark(ax)
             if ax.get_legend_handles_labels()[1]:
                 ax.legend()
-            _mark(ax)
             figure.tight_layout()
             _show(figure, described(ax, alt))
         finally:
@@ -76,8 +76,6 @@ def _mark(ax):
     for line in ax.lines:
         if line.get_linestyle() == "-" and line.get_marker() in ("None", "o") and line.get_color() in MARKERS:
             line.set(marker=MARKERS[line.get_color()], markevery=max(1, len(line.get_xdata()) // MARKED))
-    if ax.get_legend():
-        ax.legend()  # drawn anew, with the markers
 
 
 def _show(figure, text):

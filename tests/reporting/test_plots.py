@@ -135,3 +135,9 @@ def test_in_a_notebook_the_words_stand_beside_the_picture(monkeypatch):
         data["text/plain"] == metadata["image/png"]["alt"] == "Plot: Loss; horizontal: steps; vertical: nats. It falls."
     )
     assert plt.get_fignums() == []
+
+
+def test_a_legend_of_the_authors_own_stays(shown):
+    with plots.axes(title="Parts", xlabel="MB", ylabel="") as ax:
+        ax.legend([ax.barh(["a"], [1.0])], ["weights"])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["weights"]
