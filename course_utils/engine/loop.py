@@ -124,9 +124,9 @@ class Trainer:
             resume.restore(self, found)
         if self.step < self.recipe.steps:
             resume.require_writable(self)
-        show = progress and self.step < self.recipe.steps
         earlier = found.text("metrics.jsonl") if found else ""
-        self.monitor = Monitor(self.output, self.recipe, earlier=earlier, show=show, write=self.world.first)
+        # a finished run shows its full bar, so that a notebook's output does not tell which notebook trained it
+        self.monitor = Monitor(self.output, self.recipe, earlier=earlier, show=progress, write=self.world.first)
 
     def run_steps(self):
         """Train to the last step; returns the last checkpoint's path."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from helpers import sample_notebooks as made
 
+from course_utils import recipes
 from course_utils.commands import notebook_order
 from course_utils.commands.notebook_order import CHANGE_SECONDS, Pace
 
@@ -163,12 +164,12 @@ def test_the_real_notebooks_depend_on_what_they_use():
 
 
 def test_the_pace_is_learnt_from_what_ran():
-    pace = Pace(deadline=1000)
-    assert (pace.value(), notebook_order.expected_seconds("09_e")) == (1.0, 360)
-    assert pace.fits("09_e", now=640) and not pace.fits("09_e", now=641)
-    pace.add("10_f", 180)  # 90 expected
-    pace.add("09_e", 720)
+    pace, nine, ten = Pace(deadline=1000), *(60 * recipes.of(number, "cpu").minutes for number in ("09", "10"))
+    assert (pace.value(), notebook_order.expected_seconds("09_e")) == (1.0, nine)
+    assert pace.fits("09_e", now=1000 - nine) and not pace.fits("09_e", now=1001 - nine)
+    pace.add("10_f", 2 * ten)
+    pace.add("09_e", 2 * nine)
     assert pace.value() == 2.0
-    assert pace.fits("10_f", now=820) and not pace.fits("10_f", now=821)
+    assert pace.fits("10_f", now=1000 - 2 * ten) and not pace.fits("10_f", now=1001 - 2 * ten)
     assert Pace().fits("09_e", now=1e9)
     assert 48 < notebook_order.expected_seconds("99_new") < 360
