@@ -13,11 +13,13 @@ class Template:
     question: the text up to the answer, with {text}.
     words: the label words for (negative, positive).
     end: what separates one example from the next.
+    instruction: said once, before the first example or the question.
     """
 
     question: str
     words: tuple[str, str]
     end: str = "\n\n"
+    instruction: str = ""
 
     def __post_init__(self):
         if "{text}" not in self.question:
@@ -86,8 +88,8 @@ def flip_labels(examples, share, *, seed):
 
 
 def prompt_tokens(tokenizer, template, examples):
-    """Token ids of <bos> and the examples; questions are encoded on their own and follow behind."""
-    text = "".join(template.example(example.text, example.label) for example in examples)
+    """Token ids of <bos>, instruction and examples; questions are encoded on their own and follow behind."""
+    text = template.instruction + "".join(template.example(example.text, example.label) for example in examples)
     return [tokenizer.bos_token_id, *tokenizer(text, add_special_tokens=False).input_ids]
 
 
