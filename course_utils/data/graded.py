@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 import torch
 
+from course_utils.data.dialogue import first_token
+
 GRADES = 9
 LOWEST = -4  # the rating that digit 1 stands for
 INSTRUCTION = "Rate each review from 1, very bad, to 9, very good.\n\n"
@@ -52,7 +54,7 @@ def question_tokens(tokenizer, texts):
 def prompt_tokens(tokenizer, examples):
     """Token ids of <bos>, the instruction and answered examples: rows with their mean rating, rounded, as digit."""
     shown = "".join(f"{QUESTION.format(text=row['text'])}{round(row['mean']) - LOWEST + 1}{END}" for row in examples)
-    return [tokenizer.bos_token_id, *tokenizer(INSTRUCTION + shown, add_special_tokens=False).input_ids]
+    return [*first_token(tokenizer), *tokenizer(INSTRUCTION + shown, add_special_tokens=False).input_ids]
 
 
 def encode(rows, tokenizer):

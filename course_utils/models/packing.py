@@ -31,7 +31,6 @@ from course_utils.models import virtual_tokens
 from course_utils.models.row_attention import RowAttention
 
 ATTENTION = "within_rows"
-ROUNDED = 2**-4  # packed rows may differ from the same alone by this share of the largest number, in bfloat16
 
 
 def packed_hidden(model, input_ids, mask):
@@ -52,7 +51,7 @@ def packed_hidden(model, input_ids, mask):
     if rows_apart(trunk):
         if soft:
             raise ValueError("Soft prompts need a model of attention alone; this one carries a state along its rows.")
-        return trunk.base_model(input_ids, mask.long(), use_cache=False).last_hidden_state[mask]
+        return trunk.base_model(input_ids, attention_mask=mask.long(), use_cache=False).last_hidden_state[mask]
     here = _can_share(trunk, input_ids, soft.count if soft else 0)
     shared = shared_length(input_ids, mask) if here else 0
     if soft and not (here and (shared or len(input_ids) == 1)):
@@ -81,7 +80,7 @@ def rows_apart(trunk):
     """Whether rows of this model must not stand behind one another, for what its layers carry from token to token."""
     noted = getattr(trunk, "_rows_apart", None)
     if noted is None:
-        noted = trunk._rows_apart = any(_carries(part) for part in trunk.modules())
+        noted = trunk._rows_apart = any(_carries(part) for part in trunk.base_model.modules())
     return noted
 
 
@@ -104,7 +103,8 @@ def note_rows(model, tokens):
         packed = packed_hidden(model, tokens, torch.ones_like(tokens, dtype=torch.bool)).float()
     except (TypeError, ValueError, RuntimeError):  # takes no positions, or no rows of one's own
         packed = torch.full_like(alone, torch.inf)
-    model._rows_apart = not bool((packed - alone).abs().max() <= ROUNDED * alone.abs().max())
+    rounded = max(8 * torch.finfo(model.dtype).eps, 2**-12) * alone.abs().max()
+    model._rows_apart = not bool((packed - alone).abs().max() <= rounded)
 
 
 def shared_length(input_ids, mask):
