@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import torch
 
+from course_utils.data import rows as tables
 from course_utils.data.dialogue import first_token
 
 GRADES = 9
@@ -59,6 +60,12 @@ def prompt_tokens(tokenizer, examples):
 
 def encode(rows, tokenizer):
     """Rows of `reviews.load` as {"input_ids": <bos>, instruction, question, "shares": nine numbers}, in their order."""
+    rows = tables.listed(rows)
+    tables.need(rows, ("text", "ratings"))
+    for number, row in enumerate(rows):
+        tables.text(row, number, "text")
+        if not isinstance(row["ratings"], list | tuple):
+            raise ValueError(f"Row {number}, column 'ratings' holds {row['ratings']!r}; expected a list of ratings.")
     questions, before = question_tokens(tokenizer, [row["text"] for row in rows]), prompt_tokens(tokenizer, [])
     return [
         {"input_ids": [*before, *question], "shares": shares(list(row["ratings"]))}

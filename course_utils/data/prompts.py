@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass, replace
 
+from course_utils.data import rows as tables
 from course_utils.data.dialogue import first_token
 
 NEGATIVE, POSITIVE = 0, 1
@@ -64,6 +65,7 @@ def draw_examples(pool, shots, *, seed, positives=None):
     Raises:
         ValueError: the pool has too few of a label.
     """
+    tables.whole("seed", seed, -(2**63))
     rng = random.Random(f"examples-{seed}-{shots}")
     if positives is None:
         positives = shots // 2 + (rng.randrange(2) if shots % 2 else 0)

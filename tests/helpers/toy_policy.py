@@ -1,12 +1,12 @@
 """A policy of two layers with its reference, prompts for it, and rewards that it can learn in seconds."""
 
 import torch
-from helpers.attention_models import model as strong_model
-from helpers.attention_models import token_lists
 
 from course_utils.adapters import switching
 from course_utils.training import actor as actors
 from course_utils.training.ppo import PPOLoss, PPORecipe
+from helpers.attention_models import model as strong_model
+from helpers.attention_models import token_lists
 
 END = 1
 
