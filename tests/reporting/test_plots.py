@@ -1,5 +1,8 @@
 """Each plot says what its axes are, draws the numbers it was given and leaves no figure behind."""
 
+import io
+import warnings
+
 import matplotlib.pyplot as plt
 import pytest
 from matplotlib.colors import to_rgba
@@ -90,3 +93,26 @@ def test_a_curve_has_lines_bands_and_what_it_is_compared_with(shown):
 )
 def test_blanks_and_line_breaks_can_be_seen(token, drawn):
     assert plots.visible_token(token) == drawn
+
+
+TYPED = ["$", "$$", "$x$", "costs $5 or $6", r"$\\frac$", "_^", "\\\\", "한국어", "مرحبا", "🙂", "\ud83d", "a\x00b", ""]
+
+
+@pytest.mark.parametrize("typed", TYPED, ids=ascii)
+def test_what_a_learner_types_is_drawn_as_it_stands(typed, monkeypatch):
+    drawn = []
+
+    def look():
+        figure = plt.gcf()
+        figure.savefig(io.BytesIO(), format="png")
+        axis = figure.axes[0]
+        drawn.extend([axis._left_title, axis.xaxis.label, *axis.get_yticklabels(), *axis.get_xticklabels()])
+
+    monkeypatch.setattr(plots.plt, "show", look)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a box comes with a warning
+        plots.next_tokens([(typed, 0.5), ("b", 0.2)], title=typed)
+        plots.bars({plots.drawable(typed) or "a": LOW, "ours": HIGH}, ours=("ours",), title=typed, xlabel=typed)
+    shown = plots.drawable(typed)
+    told = [text for text in drawn if text.get_text() == shown and shown]
+    assert not any(text.get_parse_math() for text in told) and len(told) >= 3 * bool(shown)
