@@ -65,6 +65,7 @@ def prepare(report=print):
     """
     target = folder()
     if is_prepared(target):
+        assets.verified_once(target, lambda: verify(target))
         return target
     source = assets.path("base-model")
     purpose = "Converting the base model"
