@@ -269,9 +269,7 @@ def _check_pairs(pairs, answer_tokens, max_length):
         for column in ("prompt", "chosen", "rejected"):
             tables.text(row, number, column)
         if row["chosen"].strip() == row["rejected"].strip():
-            raise ValueError(
-                f"Row {number} has the same text as chosen and rejected: nothing says which is better. Drop the row."
-            )
+            raise ValueError(f"Row {number} has the same text as chosen and rejected: nothing is better. Drop the row.")
 
 
 @dataclass(frozen=True)
