@@ -7,7 +7,6 @@ stands behind it, so that a changed verdict, an unmarked number or a missing lin
 import math
 
 MARK = "≈"
-TERSE = False  # a notebook that was saved before numbers were shown sets it, until it is saved anew
 # what the mark covers: blanks that align it, sign, digits with thousands, decimals, exponent; the unit is compared
 PATTERN = r" *≈[+−-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?"
 

@@ -5,7 +5,6 @@ them), and each plot carries a text that says what it shows, for those who do no
 """
 
 import base64
-import builtins
 import contextlib
 import functools
 import io
@@ -15,6 +14,7 @@ from matplotlib import font_manager
 from matplotlib.category import StrCategoryFormatter
 from matplotlib.ticker import FixedFormatter, FuncFormatter
 
+from course_utils import machine
 from course_utils.reporting import numbers
 
 OURS, BASELINE, HUMAN, MUTED = "#1f5fa8", "#c8500a", "#222222", "#a8a8a8"
@@ -86,8 +86,7 @@ def _mark(ax):
 
 def _show(figure, text):
     """Show a figure with its description: in a notebook as the output's text and as the picture's alternative."""
-    shell = getattr(builtins, "get_ipython", lambda: None)()
-    if numbers.TERSE or not hasattr(shell, "kernel"):
+    if not machine.in_notebook():
         plt.show()
         return
     from IPython.display import display

@@ -68,3 +68,10 @@ def test_the_sanitizer_leaves_out_what_the_mark_covers_and_nothing_else():
 def test_everything_that_about_writes_is_covered(value):
     for options in ({}, {"signed": True}, {"digits": 0}, {"spread": 0.01}):
         assert re.fullmatch(numbers.PATTERN, numbers.about(value, **options))
+
+
+def test_a_bar_is_one_mark_wherever_it_stopped_and_the_lines_around_it_are_compared():
+    bar = "\r  0%|     | 0/6 [00:00<?, ?step/s]\r100%|█████| 6/6 [00:49<00:00,  8.32s/step, loss 0.5]\n"
+    saved = "before\n100%|█████| 6/6 [00:00<?, ?step/s]\nafter\n"
+    assert sanitized(f"before\n{bar}after\n") == sanitized(saved) != sanitized("before\nafter\n")
+    assert sanitized(saved) != sanitized(saved.replace("after", "later"))
