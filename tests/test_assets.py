@@ -115,3 +115,47 @@ def test_an_export_needs_room(home, tmp_path, monkeypatch):
     monkeypatch.setattr(assets.files.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 10}))
     with pytest.raises(AssetError, match=r"The export needs .* and 10 bytes is free"):
         assets.export(tmp_path / "class")
+
+
+@pytest.fixture
+def shared(home, tmp_path, monkeypatch):
+    """The asset in a COURSE_HOME that can only be read, and a cache of one's own."""
+    folder = put(home)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(assets.folders, "home_is_shared", lambda: True)
+    monkeypatch.setattr(assets.folders, "default_home", lambda: tmp_path / "cache/course")
+    return folder
+
+
+def test_a_shared_home_is_read_once_on_a_machine(shared, monkeypatch):
+    read = []
+    monkeypatch.setattr(assets, "damaged", lambda asset, folder: read.append(folder) or [])
+    assert [assets.path("small") for _ in range(3)] == [shared] * 3
+    assert read == [shared]
+
+
+def test_a_shared_home_with_other_bytes_of_the_same_size_is_refused(shared):
+    assets.path("small")
+    (shared / "a.txt").write_bytes(b"aab")
+    with pytest.raises(AssetError, match="not what the course pins"):
+        assets.path("small")
+
+
+def test_a_machine_without_a_place_of_its_own_reads_each_time(shared, tmp_path):
+    (tmp_path / "cache").write_text("a file")
+    assert assets.path("small") == assets.path("small") == shared
+
+
+def test_an_export_copies_no_link(home, tmp_path):
+    folder = put(home)
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/key").write_text("private")
+    (home / "models").mkdir()
+    (home / "models/away").symlink_to(tmp_path / "secret")
+    lines = []
+    assets.export(tmp_path / "class", report=lines.append)
+    assert "away: a link, left out" in lines and not list((tmp_path / "class").rglob("key"))
+    (folder / "more").symlink_to(tmp_path / "secret/key")
+    with pytest.raises(AssetError, match="more is a link, and an export copies none"):
+        assets.export(tmp_path / "other", report=lines.append)
+    assert not (tmp_path / "other").exists()

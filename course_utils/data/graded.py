@@ -17,6 +17,9 @@ from dataclasses import dataclass
 
 import torch
 
+from course_utils.data import rows as tables
+from course_utils.data.dialogue import first_token
+
 GRADES = 9
 LOWEST = -4  # the rating that digit 1 stands for
 INSTRUCTION = "Rate each review from 1, very bad, to 9, very good.\n\n"
@@ -52,11 +55,17 @@ def question_tokens(tokenizer, texts):
 def prompt_tokens(tokenizer, examples):
     """Token ids of <bos>, the instruction and answered examples: rows with their mean rating, rounded, as digit."""
     shown = "".join(f"{QUESTION.format(text=row['text'])}{round(row['mean']) - LOWEST + 1}{END}" for row in examples)
-    return [tokenizer.bos_token_id, *tokenizer(INSTRUCTION + shown, add_special_tokens=False).input_ids]
+    return [*first_token(tokenizer), *tokenizer(INSTRUCTION + shown, add_special_tokens=False).input_ids]
 
 
 def encode(rows, tokenizer):
     """Rows of `reviews.load` as {"input_ids": <bos>, instruction, question, "shares": nine numbers}, in their order."""
+    rows = tables.listed(rows)
+    tables.need(rows, ("text", "ratings"))
+    for number, row in enumerate(rows):
+        tables.text(row, number, "text")
+        if not isinstance(row["ratings"], list | tuple):
+            raise ValueError(f"Row {number}, column 'ratings' holds {row['ratings']!r}; expected a list of ratings.")
     questions, before = question_tokens(tokenizer, [row["text"] for row in rows]), prompt_tokens(tokenizer, [])
     return [
         {"input_ids": [*before, *question], "shares": shares(list(row["ratings"]))}

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 import torch
 from datasets import Dataset
+from jinja2 import TemplateError
 
 from course_utils import assets
 from course_utils.data import reviews, splits
+from course_utils.data import rows as tables
 
 REVIEW_PROMPTS = (
     "Write one sentence from a film review.",
@@ -104,10 +106,10 @@ def encode(rows, tokenizer, *, max_length, drop_long=False, drop_unlearnable=Fal
     """Rows as tokens, by the tokenizer's chat template.
 
     Args:
-        rows: with columns prompt and answer.
+        rows: with columns prompt and answer, or a column messages or conversations with the turns of a dialogue.
         tokenizer: with a chat template that marks what the assistant says.
         max_length: tokens; what is longer is cut, and then does not teach to stop.
-        drop_long: leave out rows that would be cut.
+        drop_long: leave out rows that would be cut, and say how many.
         drop_unlearnable: leave out rows of which no answer is left after cutting.
 
     Returns:
@@ -115,26 +117,40 @@ def encode(rows, tokenizer, *, max_length, drop_long=False, drop_unlearnable=Fal
         the end of its turn.
 
     Raises:
-        ValueError: the columns are others, the template does not round-trip, or an answer was cut away whole.
+        ValueError: the columns are others, a row has no text or an unknown role, the template does not round-trip, an
+            answer was cut away whole, or every row is too long.
     """
+    rows = tables.listed(rows)
     _check_columns(rows)
-    encoded, unlearnable = [], []
-    for number, row in enumerate(rows):
-        ids, mask = encode_dialogue(dialogue(row), tokenizer)
+    tables.whole("max_length", max_length, 2)
+    dialogues = [tables.turns(row, number) for number, row in enumerate(rows)]
+    encoded, unlearnable, long = [], [], []
+    for number, messages in enumerate(dialogues):
+        ids, mask = encode_dialogue(messages, tokenizer)
         if drop_long and len(ids) > max_length:
+            long.append(number)
             continue
         if not any(mask[:max_length]):
             unlearnable.append(number)
             continue
         encoded.append({"input_ids": ids[:max_length], "completion_mask": mask[:max_length]})
+    _say_dropped(long, len(rows), max_length)
     if unlearnable and not drop_unlearnable:
-        shown = ", ".join(map(str, unlearnable[:5])) + (", …" if len(unlearnable) > 5 else "")
         raise ValueError(
             f"{len(unlearnable)} of {len(rows)} rows have no answer left after truncation to {max_length} tokens "
-            f"(rows {shown}).\nThe prompt alone is longer than max_length, so nothing would be learned from them.\n"
+            f"({tables.some(unlearnable)}).\n"
+            "The prompt alone is longer than max_length, so nothing would be learned from them.\n"
             "Raise max_length, shorten the prompts, or pass drop_unlearnable=True."
         )
     return encoded
+
+
+def _say_dropped(long, total, max_length):
+    """Say how many rows a limit has dropped; raise ValueError when it was all of them."""
+    if len(long) == total:
+        raise ValueError(f"All {total} rows are longer than {max_length} tokens. Raise max_length, or shorten them.")
+    if long:
+        print(f"{len(long)} of {total} rows are longer than {max_length} tokens and left out ({tables.some(long)}).")
 
 
 def dialogue(row):
@@ -149,15 +165,32 @@ def encode_dialogue(messages, tokenizer):
         ValueError: the template has no assistant marks, or its tokens do not begin with those of the prompt alone, or
             do not decode to the text that it writes.
     """
+    if not hasattr(tokenizer, "apply_chat_template"):
+        raise ValueError(
+            f"Expected the tokenizer that load_base returns, got a {type(tokenizer).__name__} as tokenizer."
+        )
     if not re.search(r"{%-?\s*generation\b", tokenizer.chat_template or ""):
         raise ValueError(
             "The tokenizer's chat template does not mark what the assistant says (generation … endgeneration): prompt "
             "and answer cannot be told apart. Use the tokenizer that load_base returns."
         )
-    made = tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
+    try:
+        made = tokenizer.apply_chat_template(
+            messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+        )
+    except TemplateError as error:
+        raise ValueError(
+            f"The chat template cannot be read: {str(error)[:200]}{_line_of(error)}. "
+            "Use the tokenizer that load_base returns."
+        ) from error
     ids, mask = list(made["input_ids"]), [bool(value) for value in made["assistant_masks"]]
     _check_round_trip(ids, messages, tokenizer)
     return ids, mask
+
+
+def _line_of(error):
+    """Where a template is broken, when jinja knows."""
+    return f" (line {error.lineno})" if getattr(error, "lineno", None) else ""
 
 
 def _check_round_trip(ids, messages, tokenizer):
@@ -178,11 +211,8 @@ def _check_round_trip(ids, messages, tokenizer):
 
 
 def _check_columns(rows):
-    if not len(rows):
-        raise ValueError("There are no rows to encode. Was everything filtered away?")
-    missing = [column for column in ("prompt", "answer") if column not in rows[0]]
-    if missing:
-        raise ValueError(f"The rows have the columns {sorted(rows[0])}; {missing} is missing. Rename theirs.")
+    whole = next((column for column in tables.DIALOGUES if column in rows[0]), None)
+    tables.need(rows, ("prompt", "answer") if "prompt" in rows[0] or whole is None else (whole,))
 
 
 @dataclass(frozen=True)

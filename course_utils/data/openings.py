@@ -11,6 +11,7 @@ from collections import Counter
 from datasets import Dataset
 
 from course_utils.data import lexicon, reviews, splits
+from course_utils.data import rows as tables
 from course_utils.data.answers import Turns
 from course_utils.data.preference import PROMPT
 
@@ -73,8 +74,12 @@ def encode(rows, tokenizer):
     Raises:
         ValueError: a prompt is empty; the message names the row.
     """
+    rows = tables.listed(rows)
+    tables.need(rows, ("prompt",))
     turns, encoded = Turns.of(tokenizer), []
     for number, row in enumerate(rows):
+        tables.text(row, number, "prompt", blank=True)
+        tables.checked_text(row.get("opening") or "", f"Row {number}, column 'opening'", blank=True)
         try:
             plain = turns.prompt(row["prompt"])
         except ValueError as error:

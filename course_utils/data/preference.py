@@ -25,6 +25,7 @@ from datasets import Dataset
 
 from course_utils import assets
 from course_utils.data import reviews, splits
+from course_utils.data import rows as tables
 from course_utils.data.answers import Turns
 
 PROMPT = "Write one sentence reviewing a film."
@@ -65,6 +66,10 @@ def human_pairs(rows, count, *, part=0, min_gap=0.0, same_sign=None, seed=0):
     Raises:
         ValueError: the rows hold fewer such pairs.
     """
+    tables.whole("count", count, 1)
+    tables.whole("seed", seed, 0)
+    if part not in (0, 1) or not min_gap >= 0:
+        raise ValueError(f"Expected part 0 or 1 and min_gap of at least 0, got {part=} and {min_gap=}.")
     panels = reviews.panel_parts(rows, 2)
     means, others = reviews.panel_mean(panels[part]), panels[1 - part]
     texts, ids = rows["text"], rows["id"]
@@ -191,7 +196,14 @@ def from_rankings(rows):
         Dataset with columns prompt, chosen, rejected, gap (in ranks), list (the row's number).
     """
     pairs = []
+    rows = tables.listed(rows)
+    tables.need(rows, ("prompt", "answers"))
     for number, row in enumerate(rows):
+        if not isinstance(row["answers"], list | tuple) or len(row["answers"]) < 2:
+            raise ValueError(f"Row {number}, column 'answers' needs a list of at least two answers, the best first.")
+        tables.text(row, number, "prompt")
+        for place, answer in enumerate(row["answers"]):
+            tables.checked_text(answer, f"Row {number}, answer {place}")
         ranks = row.get("ranks") or list(range(1, len(row["answers"]) + 1))
         if len(ranks) != len(row["answers"]) or ranks != sorted(ranks):
             raise ValueError(
@@ -207,30 +219,57 @@ def from_rankings(rows):
     return Dataset.from_list(pairs)
 
 
-def encode(pairs, tokenizer, *, answer_tokens, max_length=None):
+def encode(pairs, tokenizer, *, answer_tokens, max_length=None, drop_equal=False):
     """Pairs as tokens, answers cut as a sampler will cut them.
 
     Args:
         pairs: rows with columns prompt, chosen, rejected.
         tokenizer: with a chat template.
         answer_tokens: what is longer loses its end, as a sample that was cut off.
-        max_length: leave out pairs of which a text is longer, prompt included; None keeps all.
+        max_length: leave out pairs of which a text is longer, prompt included, and say how many; None keeps all.
+        drop_equal: leave out pairs that are equal after the cut, of which nothing can be learned, and say how many.
 
     Returns:
         A list of {"chosen_ids": list of int, "rejected_ids": list of int}.
 
     Raises:
-        ValueError: a prompt is empty, or all pairs are too long.
+        ValueError: a text is none or blank, both answers are the same, or no pair is left.
     """
-    turns, encoded = Turns.of(tokenizer), []
-    for row in pairs:
+    pairs = tables.listed(pairs)
+    _check_pairs(pairs, answer_tokens, max_length)
+    turns, encoded, long, equal = Turns.of(tokenizer), [], [], []
+    for number, row in enumerate(pairs):
         prompt = turns.prompt(row["prompt"])
         texts = [[*prompt, *turns.answer(row[side], answer_tokens)] for side in ("chosen", "rejected")]
-        if max_length is None or max(map(len, texts)) <= max_length:
+        if max_length is not None and max(map(len, texts)) > max_length:
+            long.append(number)
+        elif drop_equal and texts[0] == texts[1]:
+            equal.append(number)
+        else:
             encoded.append({"chosen_ids": texts[0], "rejected_ids": texts[1]})
-    if not encoded:
+    if not encoded and not equal:
         raise ValueError(f"All {len(pairs)} pairs are longer than {max_length} tokens. Raise max_length.")
+    if not encoded:
+        raise ValueError(f"No pair is left: {len(equal)} are equal after the cut to {answer_tokens} tokens. Raise it.")
+    for numbers, why in ((long, f"longer than {max_length} tokens"), (equal, f"equal after {answer_tokens} tokens")):
+        if numbers:
+            print(f"{len(numbers)} of {len(pairs)} pairs are {why} and left out ({tables.some(numbers)}).")
     return encoded
+
+
+def _check_pairs(pairs, answer_tokens, max_length):
+    """Raise ValueError unless every pair has three texts, and two different answers."""
+    tables.need(pairs, ("prompt", "chosen", "rejected"))
+    tables.whole("answer_tokens", answer_tokens, 1)
+    if max_length is not None:
+        tables.whole("max_length", max_length, 2)
+    for number, row in enumerate(pairs):
+        if isinstance(row["chosen"], list):
+            raise ValueError(f"Row {number}, column 'chosen' holds a dialogue. Pass preference.rows_of(pairs) instead.")
+        for column in ("prompt", "chosen", "rejected"):
+            tables.text(row, number, column)
+        if row["chosen"].strip() == row["rejected"].strip():
+            raise ValueError(f"Row {number} has the same text as chosen and rejected: nothing is better. Drop the row.")
 
 
 @dataclass(frozen=True)

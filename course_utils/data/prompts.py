@@ -3,6 +3,9 @@
 import random
 from dataclasses import dataclass, replace
 
+from course_utils.data import rows as tables
+from course_utils.data.dialogue import first_token
+
 NEGATIVE, POSITIVE = 0, 1
 
 
@@ -64,6 +67,7 @@ def draw_examples(pool, shots, *, seed, positives=None):
     Raises:
         ValueError: the pool has too few of a label.
     """
+    tables.whole("seed", seed, -(2**63))
     rng = random.Random(f"examples-{seed}-{shots}")
     if positives is None:
         positives = shots // 2 + (rng.randrange(2) if shots % 2 else 0)
@@ -88,9 +92,13 @@ def flip_labels(examples, share, *, seed):
 
 
 def prompt_tokens(tokenizer, template, examples):
-    """Token ids of <bos>, instruction and examples; questions are encoded on their own and follow behind."""
+    """Token ids of <bos>, instruction and examples; questions are encoded on their own and follow behind.
+
+    Without <bos>, instruction and examples the end of a text stands there: a model that has no beginning saw one before each text.
+    """
     text = template.instruction + "".join(template.example(example.text, example.label) for example in examples)
-    return [tokenizer.bos_token_id, *tokenizer(text, add_special_tokens=False).input_ids]
+    ids = [*first_token(tokenizer), *tokenizer(text, add_special_tokens=False).input_ids]
+    return ids or [tokenizer.eos_token_id]
 
 
 def question_tokens(tokenizer, template, texts):

@@ -12,6 +12,7 @@ import torch
 from datasets import Dataset
 
 from course_utils.data import preference, reviews
+from course_utils.data import rows as tables
 from course_utils.data.answers import Turns
 
 
@@ -30,6 +31,8 @@ def load(rows, count, *, part=0, seed=0):
     Raises:
         ValueError: there are fewer.
     """
+    tables.whole("count", count, 1)
+    tables.whole("seed", seed, 0)
     if count > len(rows):
         raise ValueError(
             f"Expected {count} rated texts, there are {len(rows)}. Ask for fewer steps or smaller batches."
@@ -48,13 +51,19 @@ def encode(rows, tokenizer, *, answer_tokens, max_length=None):
     Returns:
         A list of {"text_ids": list of int, "mean": float}.
     """
+    rows = tables.listed(rows)
+    tables.need(rows, ("prompt", "text", "mean"))
+    tables.whole("answer_tokens", answer_tokens, 1)
     turns, encoded = Turns.of(tokenizer), []
-    for row in rows:
+    for number, row in enumerate(rows):
+        tables.text(row, number, "prompt"), tables.text(row, number, "text"), tables.number(row, number, "mean")
         ids = [*turns.prompt(row["prompt"]), *turns.answer(row["text"], answer_tokens)]
         if max_length is None or len(ids) <= max_length:
             encoded.append({"text_ids": ids, "mean": float(row["mean"])})
     if not encoded:
         raise ValueError(f"All {len(rows)} texts are longer than {max_length} tokens. Raise max_length.")
+    if len(encoded) < len(rows):
+        print(f"{len(rows) - len(encoded)} of {len(rows)} texts are longer than {max_length} tokens and left out.")
     return encoded
 
 

@@ -13,8 +13,11 @@ import hashlib
 import itertools
 import re
 import unicodedata
+from collections import Counter
 
 import numpy as np
+
+from course_utils.data import rows as tables
 
 THRESHOLD = 0.5  # share of the union of two texts' word pairs that makes them near-duplicates
 SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}
@@ -49,7 +52,10 @@ def word_pairs(texts):
 
 def near_duplicates(texts):
     """All pairs (i, j), i < j, of near-duplicate texts, as a sorted list; the module's docstring defines them."""
-    sets = word_pairs(texts)
+    return _near(word_pairs(texts))
+
+
+def _near(sets):
     found = []
     for i, j in _candidates(sets):
         shared = len(sets[i] & sets[j])
@@ -97,7 +103,12 @@ def groups(texts, documents):
 
     first_of = {}
     same_document = [(first_of.setdefault(document, row), row) for row, document in enumerate(documents)]
-    for left, right in itertools.chain(same_document, near_duplicates(texts)):
+    # Texts of the same word pairs first, so that a thousand equal ones are compared once and not half a million times
+    sets, first_with = word_pairs(texts), {}
+    same_pairs = [(first_with.setdefault(frozenset(pairs), row), row) for row, pairs in enumerate(sets)]
+    alone = list(first_with.values())
+    near = [(alone[i], alone[j]) for i, j in _near([sets[row] for row in alone])]
+    for left, right in itertools.chain(same_document, same_pairs, near):
         left, right = sorted((root(left), root(right)))
         parent[right] = left
     return [root(row) for row in range(len(texts))]
@@ -122,9 +133,23 @@ def assign(ids, texts, documents, fixed=None):
 
     Returns:
         One split name per row; None for a row whose group holds rows fixed to different splits (it fits nowhere).
+
+    Raises:
+        ValueError: ids repeat, lengths differ, a text is none, or a split has no name.
     """
     fixed = fixed or {}
+    if not len(ids) == len(texts) == len(documents) == len(set(ids)):
+        raise ValueError(
+            f"Expected one id, all different, one text and one document a row, got {len(ids)} ids ({len(set(ids))} "
+            f"different), {len(texts)} texts, {len(documents)} documents. Number the rows: f'own-{{number}}'."
+        )
+    for number, text in enumerate(texts):
+        tables.checked_text(text, f"Row {number}, the text", marks=(), blank=True)
+    odd = [split for split in fixed.values() if not isinstance(split, str) or not split]
+    if odd:
+        raise ValueError(f"A row is fixed to the split {odd[0]!r}; expected a name such as {', '.join(SHARES)}.")
     roots = groups(texts, documents)
+    _say_when_one_group_holds_most(roots)
     smallest, decided = {}, {}
     for row_id, root in zip(ids, roots, strict=True):
         smallest[root] = min(smallest.get(root, row_id), row_id)
@@ -134,6 +159,17 @@ def assign(ids, texts, documents, fixed=None):
         fixed.get(row_id) or (_only(decided[root]) if root in decided else split_of(smallest[root]))
         for row_id, root in zip(ids, roots, strict=True)
     ]
+
+
+def _say_when_one_group_holds_most(roots):
+    if len(roots) < 10:
+        return
+    root, rows = Counter(roots).most_common(1)[0]
+    if rows > len(roots) / 2:
+        print(
+            f"{rows} of {len(roots)} rows say nearly the same as row {root} or belong to its document, so they stay in "
+            "one split, and the others are small. Do all rows share one prompt? Then split by the answers."
+        )
 
 
 def _only(splits):

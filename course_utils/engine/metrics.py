@@ -13,8 +13,18 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from course_utils import files
+from course_utils import files, machine
 from course_utils.engine.checkpoint import CheckpointError
+
+
+def progress(rows=None, **choice):
+    """tqdm's bar; in a notebook on stdout, since what stands on stderr is shown in the red of errors.
+
+    Args:
+        rows: what is gone through, or None with `total`.
+        choice: tqdm's own options.
+    """
+    return tqdm(rows, file=sys.stdout if machine.in_notebook() else sys.stderr, dynamic_ncols=True, **choice)
 
 
 class Monitor:
@@ -31,10 +41,9 @@ class Monitor:
         """
         self.lines = earlier.splitlines()
         self.output, self.write = Path(output), write
-        self.bar = tqdm(
-            total=recipe.steps, initial=len(self.lines), disable=not (show and write), file=sys.stderr, unit="step",
-            mininterval=0.5, dynamic_ncols=True,
-        )  # fmt: skip
+        self.bar = progress(
+            total=recipe.steps, initial=len(self.lines), disable=not (show and write), unit="step", mininterval=0.5
+        )
         self.started = time.perf_counter()
         if write:
             self.put("metrics.jsonl", self.text)

@@ -5,7 +5,7 @@ whose median score the threshold is calibrated, are the same for all:
 
     curve-S        0, 1, 2, 4, 8 and 16 examples, two draws
     labels-S       sixteen examples with 0 to 100 % of the labels turned, and called A and B, or B and A
-    instruction-S  an instruction no and yes × 0, 1, 16 examples; tokens and seconds for an answer asked on its own
+    instruction-S  an instruction no and yes × 0, 1, 16 examples; tokens that an answer reads when asked on its own
     elsewhere-S    the same film examples before products, tweets and news, raw and calibrated on that domain's texts
     bayes          naive Bayes on words: three draws of sixteen labels, and all labels
 """
@@ -24,14 +24,14 @@ SEEDS, SHOTS, FLIPPED = (0, 1, 2), (0, 1, 2, 4, 8, 16), (0.0, 0.25, 0.5, 0.75, 1
 INSTRUCTION = "Say of each film review whether it is negative or positive.\n"
 SETTING = {
     "seeds": SEEDS, "shots": SHOTS, "curve_draws": 2, "flipped": FLIPPED, "questions": 200, "unlabelled": 100,
-    "instruction": INSTRUCTION, "asked": (0, 1, 16), "timed": 8, "domains": ("products", "tweets", "news"),
+    "instruction": INSTRUCTION, "asked": (0, 1, 16), "domains": ("products", "tweets", "news"),
 }  # fmt: skip
 POINTS = ("bayes", *(f"{kind}-{s}" for kind in ("labels", "instruction", "elsewhere", "curve") for s in SEEDS))
 TEMPLATE = prompts.Template("{text} =>", (" negative", " positive"), end="\n")
 
 
 def measure(point, run, folder):
-    """One point: {"labels": "0110…", "conditions": {name: [a draw, …]}} and, for instruction, tokens and seconds.
+    """One point: {"labels": "0110…", "conditions": {name: [a draw, …]}} and, for instruction, tokens an answer.
 
     Args:
         point: one of POINTS. run, folder: as for every experiment; nothing is trained, so nothing is kept there.
@@ -96,20 +96,25 @@ def instruction(judge, pool, questions, unlabelled, seed):
             examples = prompts.draw_examples(pool, shots, seed=f"instruction-{seed}")
             name = f"{shots} {'with' if said else 'without'}"
             found[name] = [judged(asking, examples, questions, unlabelled)]
-            prices[name] = price(asking, examples, questions.texts[: SETTING["timed"]])
-    return {"labels": bits(questions.labels), "conditions": found, "prices": prices}
+            prices[name] = tokens_read(asking, examples, questions.texts)
+    return {"labels": bits(questions.labels), "conditions": found, "tokens": prices}
 
 
-def price(judge, examples, texts):
-    """Tokens read and median seconds for an answer when each question comes alone and nothing is shared."""
-    fixed = len(prompts.prompt_tokens(judge.tokenizer, judge.template, examples))
+def tokens_read(judge, examples, texts):
+    """The mean number of tokens that an answer reads when each question comes alone and nothing is kept."""
+    before = len(prompts.prompt_tokens(judge.tokenizer, judge.template, examples))
     own = [len(tokens) for tokens in prompts.question_tokens(judge.tokenizer, judge.template, texts)]
+    return round(before + sum(own) / len(own), 2)
+
+
+def seconds_alone(judge, examples, texts):
+    """The median seconds for an answer when each question comes alone and the prompt is read each time."""
     seconds = []
     for text in texts:
         start = time.perf_counter()
         judge.scores(examples, [text])
         seconds.append(time.perf_counter() - start)
-    return {"tokens": fixed + sum(own) / len(own), "seconds": sorted(seconds)[len(seconds) // 2]}
+    return sorted(seconds)[len(seconds) // 2]
 
 
 def elsewhere(judge, pool, questions, unlabelled, seed):

@@ -8,10 +8,11 @@ import contextlib
 import json
 import os
 import shutil
+from pathlib import Path
 
 from course_utils import assets, files, runtime
 from course_utils.files import AssetError
-from course_utils.models import custom_model
+from course_utils.models import custom_model, model_folder
 
 FORMAT = 1  # raise it when `convert` writes something else, so that an older converted copy is not taken
 CONVERTED_SIZE = 570_000_000  # bytes, rounded up
@@ -64,6 +65,7 @@ def prepare(report=print):
     """
     target = folder()
     if is_prepared(target):
+        assets.verified_once(target, lambda: verify(target))
         return target
     source = assets.path("base-model")
     purpose = "Converting the base model"
@@ -119,7 +121,7 @@ def load_base(*, dtype=None, device=None, trainable=False):
 
     Raises:
         AssetMissing: the course's own model has not been fetched.
-        chosen.ModelError: COURSE_MODEL names what is missing, gated or out of reach.
+        custom_model.ModelError: COURSE_MODEL names what is missing, broken, gated, out of reach or not fit.
     """
     run = runtime.current()
     asked = os.environ.get("COURSE_MODEL", "").strip()
@@ -128,32 +130,36 @@ def load_base(*, dtype=None, device=None, trainable=False):
 
     settings = {"dtype": dtype or run.dtype, "attn_implementation": run.attention}
     with custom_model.explained(asked) if asked else contextlib.nullcontext(), _without_progress_bars():
-        tokenizer = _load_tokenizer(source, own=not asked)
-        model = AutoModelForCausalLM.from_pretrained(source, **settings)
-    if run.attention == "sdpa":
-        from course_utils.models.packing import use_row_attention
+        if asked and isinstance(source, Path):
+            model_folder.check(source)
+        tokenizer, lacks = _load_tokenizer(source, own=not asked)
+        model, loading = AutoModelForCausalLM.from_pretrained(
+            source, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **settings
+        )
+        if run.attention == "sdpa":
+            from course_utils.models.packing import use_row_attention
 
-        use_row_attention(model)
-    model = model.to(device or run.device).eval().requires_grad_(trainable)
+            use_row_attention(model)
+        model = model.to(device or run.device).eval().requires_grad_(trainable)
+        if asked:
+            custom_model.check_loaded(asked, model, tokenizer, loading)
     print(f"model     {name}, {sum(p.numel() for p in model.parameters()):,} parameters")
+    if lacks:
+        print(f"          {lacks}")
     return model, tokenizer
 
 
 def _load_tokenizer(source, *, own):
-    """The tokenizer with what the course relies on: a pad token, right padding, a chat template if it has turns."""
+    """(tokenizer, what it lacks or None): with a pad token, right padding, and a chat template if it has turns."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     if own:  # straight from its file: transformers would parse the 33 MB a second time, in Python
         settings = json.loads((source / "tokenizer_config.json").read_text(encoding="utf-8"))
         settings.pop("tokenizer_class")
         settings |= {"tokenizer_file": str(source / "tokenizer.json"), "name_or_path": str(source)}
-        return PreTrainedTokenizerFast(**settings)
-    tokenizer = AutoTokenizer.from_pretrained(source)
-    tokenizer.padding_side = "right"
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    if tokenizer.chat_template is None and "<start_of_turn>" in tokenizer.get_vocab():
-        from course_utils.models import convert
-
-        tokenizer.chat_template = convert.CHAT_TEMPLATE
-    return tokenizer
+        return PreTrainedTokenizerFast(**settings), None
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except Exception as error:  # tokenizers says neither which file nor what is wrong with it
+        raise ValueError(f"tokenizer.json or another file of the tokenizer: {error}") from error
+    return tokenizer, custom_model.prepare_tokenizer(tokenizer)

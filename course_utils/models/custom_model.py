@@ -1,11 +1,22 @@
-"""The model that COURSE_MODEL names instead of the course's own: where it is, and what to do when it cannot be had."""
+"""The model that COURSE_MODEL names instead of the course's own: where it is, and what to do when it cannot be had.
+
+A folder is looked through before it is loaded (`models.model_folder`), and the loaded model is tried on a few tokens:
+the course reads log-probabilities from hidden · Wᵀ, and packs rows behind one another.
+"""
 
 import contextlib
 from pathlib import Path
 
+import torch
+from torch.nn import functional as F
+
 from course_utils import runtime
 from course_utils.files import AssetError
+from course_utils.models import convert, packing
 
+# Logits and hidden · Wᵀ may differ by this share of the largest: bfloat16 rounds twice on the way
+LOGITS_APART = 2**-6
+TURNS = ("<start_of_turn>", "<end_of_turn>")
 _OURS = "or unset COURSE_MODEL for the model that the course brings along."
 
 
@@ -29,6 +40,11 @@ def source(asked):
         raise ModelError(
             f"COURSE_MODEL is {asked!r}, and there is no folder {path}.\n"
             f"Give an existing folder, or a hub id such as google/gemma-3-270m, {_OURS}"
+        )
+    if (path / "adapter_config.json").exists() and not (path / "config.json").exists():
+        raise ModelError(
+            f"COURSE_MODEL leads to {path}, which holds adapter_config.json: an adapter, merge it first "
+            f"(peft's merge_and_unload, then save_pretrained) and give the merged model's folder, {_OURS}"
         )
     if not (path / "config.json").is_file():
         held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
@@ -70,7 +86,13 @@ def explained(asked):
     """Turn what the hub or a folder's files raise inside the block into one ModelError."""
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (ModelError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # tokenizers and safetensors raise kinds of their own
+        raise _explain(asked, error) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # what is written in Rust panics past Exception
+            raise
         raise _explain(asked, error) from error
 
 
@@ -87,3 +109,74 @@ def _explain(asked, error):
         f"COURSE_MODEL={asked} does not load as a causal language model: {first}\n"
         f"Expected config.json, weights in safetensors and a tokenizer. Complete it, {_OURS}"
     )
+
+
+def check_loaded(asked, model, tokenizer, loading):
+    """Try a loaded model on a few tokens; note on it whether rows may be packed.
+
+    Args:
+        asked: the value of COURSE_MODEL.
+        model, tokenizer: as loaded, on the device.
+        loading: what `from_pretrained` told with output_loading_info=True.
+
+    Raises:
+        ModelError: weights were missing, the tokenizer is another model's, the weights give no numbers, or the logits
+            are not hidden · Wᵀ.
+    """
+    missing = sorted(loading["missing_keys"])
+    if missing:
+        raise _refused(asked, f"{len(missing)} weights are not in its files ({missing[0]}, …) and would be noise.")
+    rows, highest = model.get_input_embeddings().num_embeddings, max(tokenizer.get_vocab().values(), default=-1)
+    if not 0 <= highest < rows:
+        raise _refused(
+            asked,
+            f"its tokenizer has ids up to {highest:,}, and its embedding {rows:,} rows: another model's tokenizer?",
+        )
+    with torch.inference_mode():
+        tokens = torch.tensor([[1, 3, 2], [1, 2, 4]], device=model.device) % rows
+        logits = model(tokens[:1], use_cache=False).logits[0].float()
+        hidden = model.base_model(tokens[:1], use_cache=False).last_hidden_state[0]
+        _check_logits(asked, logits, F.linear(hidden, model.get_output_embeddings().weight).float())
+        packing.note_rows(model, tokens)
+
+
+def _check_logits(asked, logits, ours):
+    """Raise ModelError unless both (T, V) are finite, differ between words and agree."""
+    if not torch.isfinite(logits).all():
+        raise _refused(asked, "its logits are not finite numbers: the weights are damaged, or the dtype is too narrow.")
+    if not (logits.std(dim=-1) > 0).all():
+        raise _refused(asked, "it says the same of every word: its weights are empty.")
+    if (logits - ours).abs().max() > LOGITS_APART * logits.abs().max():
+        nats = (logits.log_softmax(-1) - ours.log_softmax(-1)).abs().max().item()
+        raise _refused(
+            asked,
+            "its logits are not hidden · Wᵀ (a scale, a cap or a bias comes between), from which the course reads "
+            f"log-probabilities: they would be off by up to {nats:.2g} nats.",
+        )
+
+
+def _refused(asked, why):
+    return ModelError(f"COURSE_MODEL={asked} cannot be used: {why}\nGive another model, {_OURS}")
+
+
+def prepare_tokenizer(tokenizer):
+    """Give a loaded tokenizer what the course relies on: a pad token, right padding, the course's own turns.
+
+    Templates of others are not kept: what they write is not what the course's exercises and masks expect, and they are
+    programs that may run without end.
+
+    Returns:
+        A line that says which notebooks will miss something, or None.
+    """
+    tokenizer.padding_side = "right"
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    vocabulary = tokenizer.get_vocab()
+    turns = all(mark in vocabulary for mark in TURNS)
+    tokenizer.chat_template = convert.CHAT_TEMPLATE if turns else None
+    missing = [] if turns else [f"07 to 09 need the turns {' and '.join(TURNS)}"]
+    if any(len(tokenizer(digit, add_special_tokens=False).input_ids) != 1 for digit in "123456789"):
+        missing.append("10 to 16 need one token for each digit")
+    if not missing:
+        return None
+    return f"its tokenizer is not made for all notebooks: {'; '.join(missing)}; the others run"

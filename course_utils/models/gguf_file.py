@@ -4,6 +4,7 @@ Own reader because the library's takes 17 s for the 262,144 tokens of Gemma's vo
 are turned into numbers by the library.
 """
 
+import math
 import struct
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ import numpy as np
 
 _NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+DIMENSIONS, NESTED = 8, 4  # of a tensor; arrays inside arrays
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class GGUFFile:
 
     def __init__(self, path):
         self.path = Path(path)
+        if not self.path.stat().st_size:
+            raise self._damaged("is empty")
         self.bytes = np.memmap(self.path, mode="r")
         self._buffer, self._at = memoryview(self.bytes), 0
         magic, version = bytes(self._take(4)), self._number("I")
@@ -49,9 +53,18 @@ class GGUFFile:
         self.table_start = self._at
         self.tensors = {tensor.name: tensor for tensor in (self._tensor() for _ in range(tensors))}
         self.alignment = self.metadata.get("general.alignment", 32)
+        if not isinstance(self.alignment, int) or self.alignment < 1:
+            raise self._damaged(f"aligns its tensors to {self.alignment!r} bytes")
         self.data_start = -(-self._at // self.alignment) * self.alignment
+        for name in self.tensors:
+            self._place(name)
+
+    def _damaged(self, what):
+        return ValueError(f"{self.path.name} {what}, so it is damaged or was cut off. Fetch it again.")
 
     def _take(self, size):
+        if size > len(self._buffer) - self._at:  # before anything is made of a count that cannot be true
+            raise self._damaged(f"wants {size:,} bytes at {self._at:,} of {len(self._buffer):,}")
         self._at += size
         return self._buffer[self._at - size : self._at]
 
@@ -59,21 +72,28 @@ class GGUFFile:
         return struct.unpack("<" + form, self._take(struct.calcsize("<" + form)))[0]
 
     def _string(self):
-        return str(self._take(self._number("Q")), "utf-8")
+        try:
+            return str(self._take(self._number("Q")), "utf-8")
+        except UnicodeDecodeError:
+            raise self._damaged(f"has a text before byte {self._at:,} that is not UTF-8") from None
 
-    def _value(self, kind):
+    def _value(self, kind, depth=0):
         if kind == _STRING:
             return self._string()
-        if kind != _ARRAY:
+        if kind in _NUMBERS:
             return self._number(_NUMBERS[kind])
+        if kind != _ARRAY or depth > NESTED:
+            raise self._damaged(f"has a value of kind {kind}, {depth} arrays deep, at byte {self._at:,}")
         inner, count = self._number("I"), self._number("Q")
         if inner in _NUMBERS:
-            form = f"<{count}{_NUMBERS[inner]}"
-            return list(struct.unpack(form, self._take(struct.calcsize(form))))
-        return [self._value(inner) for _ in range(count)]
+            taken = self._take(count * struct.calcsize(f"<{_NUMBERS[inner]}"))
+            return list(struct.unpack(f"<{count}{_NUMBERS[inner]}", taken))
+        return [self._value(inner, depth + 1) for _ in range(count)]
 
     def _tensor(self):
         name, dimensions = self._string(), self._number("I")
+        if dimensions > DIMENSIONS:
+            raise self._damaged(f"gives {name[:40]!r} {dimensions:,} dimensions")
         shape = tuple(self._number("Q") for _ in range(dimensions))[::-1]
         return Tensor(name, shape, self._number("I"), self._number("Q"))
 
@@ -84,16 +104,28 @@ class GGUFFile:
 
         return {name: GGMLQuantizationType(tensor.kind).name for name, tensor in self.tensors.items()}
 
+    def _place(self, name):
+        """(first byte, bytes, bytes of a row) of a tensor, all within the file."""
+        from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+        tensor = self.tensors[name]
+        try:
+            block, block_bytes = GGML_QUANT_SIZES[GGMLQuantizationType(tensor.kind)]
+        except (ValueError, KeyError):
+            raise self._damaged(f"has {name[:40]!r} in format {tensor.kind}, which gguf does not know") from None
+        row = (tensor.shape[-1] if tensor.shape else 1) // block * block_bytes
+        start, size = self.data_start + tensor.offset, row * math.prod(tensor.shape[:-1])
+        if start + size > len(self._buffer):
+            raise self._damaged(f"has {len(self._buffer):,} bytes, and {name[:40]!r} ends at {start + size:,}")
+        return start, size, row
+
     def array(self, name):
         """One tensor as float32 numbers in its own shape: what the blocks stand for, without further rounding."""
-        from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+        from gguf import GGMLQuantizationType
         from gguf.quants import dequantize
 
         tensor = self.tensors[name]
-        kind = GGMLQuantizationType(tensor.kind)
-        block, block_bytes = GGML_QUANT_SIZES[kind]
-        row = tensor.shape[-1] // block * block_bytes
-        start, size = self.data_start + tensor.offset, row * int(np.prod(tensor.shape[:-1], dtype=np.int64))
+        kind, (start, size, row) = GGMLQuantizationType(tensor.kind), self._place(name)
         rows = self.bytes[start : start + size].reshape(*tensor.shape[:-1], row)
         if kind is GGMLQuantizationType.F32:
             return np.array(rows.view(np.float32))

@@ -18,6 +18,7 @@ exact, not an approximation: every row gets what it would get alone (fp32: to ro
 Shapes: B batch, T tokens, N real tokens of all rows, H query heads, K key-value heads, D width of a head.
 """
 
+import re
 from functools import lru_cache
 
 import torch
@@ -55,6 +56,10 @@ def packed_hidden(model, input_ids, mask):
         raise ValueError(f"{len(empty)} of {len(mask)} rows have no token (rows {empty[:5]}). Is the mask inverted?")
     trunk = model.get_base_model() if hasattr(model, "get_base_model") else model
     soft = virtual_tokens.of_library(model)
+    if rows_apart(trunk):
+        if soft:
+            raise ValueError("Soft prompts need a model of attention alone; this one carries a state along its rows.")
+        return trunk.base_model(input_ids, attention_mask=mask.long(), use_cache=False).last_hidden_state[mask]
     here = _can_share(trunk, input_ids, soft.count if soft else 0)
     shared = shared_length(input_ids, mask) if here else 0
     if soft and not (here and (shared or len(input_ids) == 1)):
@@ -73,6 +78,41 @@ def packed_hidden(model, input_ids, mask):
     place[read] = torch.arange(len(hidden), device=place.device)
     place[1:, :shared] = place[:1, :shared]
     return hidden[place[mask]]
+
+
+# Layers that hand a state from one token to the next and would hand it from one packed row to the next
+_STATEFUL = re.compile("mamba|rwkv|recurrent|lru|delta_?net|xlstm|[ms]lstm|retention|shortconv|linear_?attention", re.I)
+
+
+def rows_apart(trunk):
+    """Whether rows of this model must not stand behind one another, for what its layers carry from token to token."""
+    noted = getattr(trunk, "_rows_apart", None)
+    if noted is None:
+        noted = trunk._rows_apart = any(_carries(part) for part in trunk.base_model.modules())
+    return noted
+
+
+def _carries(part):
+    kinds = (torch.nn.Conv1d, torch.nn.RNNBase)
+    return isinstance(part, kinds) or bool(_STATEFUL.search(type(part).__name__))
+
+
+def note_rows(model, tokens):
+    """Compare packed rows with the same alone, once, for a model that the course does not know.
+
+    Args:
+        model: a causal language model, in eval mode.
+        tokens: (2, T) int64.
+    """
+    if rows_apart(model):
+        return
+    alone = torch.cat([model.base_model(row[None], use_cache=False).last_hidden_state[0] for row in tokens]).float()
+    try:
+        packed = packed_hidden(model, tokens, torch.ones_like(tokens, dtype=torch.bool)).float()
+    except (TypeError, ValueError, RuntimeError):  # takes no positions, or no rows of one's own
+        packed = torch.full_like(alone, torch.inf)
+    rounded = max(8 * torch.finfo(model.dtype).eps, 2**-12) * alone.abs().max()
+    model._rows_apart = not bool((packed - alone).abs().max() <= rounded)
 
 
 def shared_length(input_ids, mask):

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
+from course_utils.models import packing
+
 PACKED_ROW = 256  # tokens of one packed row: long enough to amortise the prefix, short enough to waste little attention
 ROWS_AT_ONCE = {"cpu": 4, "gpu": 64}  # a GPU is not filled by four
 NOBODY = -1  # owner of a padding position
@@ -42,8 +44,13 @@ def read_prefix(model, tokens):
         tokens: P token ids; the first is <bos>.
 
     Raises:
-        ValueError: no token given.
+        ValueError: no token given, or the model carries a state along its rows, which no mask divides.
     """
+    if packing.rows_apart(model):
+        raise ValueError(
+            f"{type(model).__name__} carries a state from token to token, so questions behind one prefix cannot "
+            "share a row. Load a model of attention alone; unset COURSE_MODEL for the course's own."
+        )
     if not tokens:
         raise ValueError("Expected at least the <bos> token as a prefix, got no token.")
     from transformers import DynamicCache

@@ -101,9 +101,6 @@ def check(
     record["holds"] = record["verdict"] == "holds"
     records.replace(path(), record)
     _checked[notebook, id] = (record["direction"], record["threshold"])
-    if numbers.TERSE:
-        print(f"{record['verdict']}: {id} ({record['kind']}): {_terms(record)}")
-        return record["verdict"]
     shown = f"{_measured(record, exact)} against {_bound(record)}: {record['verdict']}"
     print(f"{id} ({record['kind']}): {shown} ({record['statement']}; baseline: {record['baseline']})")
     return Word(record["verdict"])

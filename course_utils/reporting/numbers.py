@@ -7,7 +7,6 @@ stands behind it, so that a changed verdict, an unmarked number or a missing lin
 import math
 
 MARK = "≈"
-TERSE = False  # a notebook that was saved before numbers were shown sets it, until it is saved anew
 # what the mark covers: blanks that align it, sign, digits with thousands, decimals, exponent; the unit is compared
 PATTERN = r" *≈[+−-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?"
 
@@ -52,6 +51,11 @@ def estimate(mean, interval=None, *, signed=False, percent=False):
     digits = _decimals(scale * float(mean), scale * (float(high) - float(low)) / 2)
     shown = [about(number, digits=digits, signed=signed, percent=percent) for number in (mean, low, high)]
     return "{} [{}, {}]".format(*shown)
+
+
+def recorded(mean, interval=None, *, signed=False, percent=False):
+    """The same without the mark: what stands in a record is the same on every machine."""
+    return estimate(mean, interval, signed=signed, percent=percent).replace(MARK, "")
 
 
 def decimals_of(size, significant=2):

@@ -5,18 +5,23 @@ them), and each plot carries a text that says what it shows, for those who do no
 """
 
 import base64
-import builtins
 import contextlib
+import functools
 import io
 
 import matplotlib.pyplot as plt
+from matplotlib import font_manager
+from matplotlib.category import StrCategoryFormatter
+from matplotlib.ticker import FixedFormatter, FuncFormatter
 
+from course_utils import machine
 from course_utils.reporting import numbers
 
 OURS, BASELINE, HUMAN, MUTED = "#1f5fa8", "#c8500a", "#222222", "#a8a8a8"
 PALETTE = (OURS, BASELINE, HUMAN, MUTED, "#f0e442")
 MARKERS = dict(zip(PALETTE, "os^Dv", strict=True))
 MARKED = 12  # markers on a line at most
+OTHER_SCRIPTS = ("NanumGothic", "Noto Sans CJK KR", "Malgun Gothic", "Apple SD Gothic Neo", "Noto Sans Arabic")
 _STYLE = {
     "figure.figsize": (9, 4.6),
     "figure.dpi": 100,
@@ -43,15 +48,16 @@ def axes(*, title, xlabel, ylabel, size=None, alt=None):
         alt: a sentence on what there is to see, without measured digits, for readers who do not see the plot; it
             stands behind the names of the axes and lines.
     """
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(_STYLE | {"font.family": _families()}):
         figure, ax = plt.subplots(figsize=size)
-        ax.set(xlabel=xlabel, ylabel=ylabel)
-        ax.set_title(title, loc="left")
+        ax.set(xlabel=drawable(xlabel), ylabel=drawable(ylabel))
+        ax.set_title(drawable(title), loc="left")
         try:
             yield ax
             _mark(ax)
             if ax.get_legend_handles_labels()[1]:
                 ax.legend()
+            _as_typed(ax)
             figure.tight_layout()
             _show(figure, described(ax, alt))
         finally:
@@ -80,8 +86,7 @@ def _mark(ax):
 
 def _show(figure, text):
     """Show a figure with its description: in a notebook as the output's text and as the picture's alternative."""
-    shell = getattr(builtins, "get_ipython", lambda: None)()
-    if numbers.TERSE or not hasattr(shell, "kernel"):
+    if not machine.in_notebook():
         plt.show()
         return
     from IPython.display import display
@@ -90,6 +95,43 @@ def _show(figure, text):
     figure.savefig(picture, format="png", dpi=figure.dpi, bbox_inches="tight")
     encoded = base64.b64encode(picture.getvalue()).decode()
     display({"image/png": encoded, "text/plain": text}, raw=True, metadata={"image/png": {"alt": text}})
+
+
+def _as_typed(ax):
+    """Draw what people typed as it stands: a $ begins no formula. Numbers on a logarithmic axis stay what they are."""
+    texts = [ax.title, ax._left_title, ax.xaxis.label, ax.yaxis.label, *ax.texts]
+    for axis in (ax.xaxis, ax.yaxis):
+        if isinstance(axis.get_major_formatter(), FixedFormatter | FuncFormatter | StrCategoryFormatter):
+            texts += axis.get_ticklabels()
+    if ax.get_legend():
+        texts += ax.get_legend().get_texts()
+    for text in texts:
+        text.set_parse_math(False)
+
+
+def drawable(text):
+    """A text whose characters a font here can draw; others are written as their code, as \\ud55c, and not as boxes."""
+    held = _characters()
+    return "".join(
+        letter
+        if (letter.isprintable() and ord(letter) in held) or letter in "\n\t"
+        else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
+@functools.cache
+def _families():
+    """The plots' fonts: matplotlib's own, then what this machine has for other scripts."""
+    here = {font.name for font in font_manager.fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in OTHER_SCRIPTS if name in here)]
+
+
+@functools.cache
+def _characters():
+    """The code points that the plots' fonts hold."""
+    files = [font_manager.findfont(font_manager.FontProperties(family=name)) for name in _families()]
+    return frozenset(code for file in files for code in font_manager.get_font(file).get_charmap())
 
 
 def next_tokens(pairs, *, title):
@@ -152,5 +194,5 @@ def curve(x, series, *, title, xlabel, ylabel, lines=(), ylim=None, alt=None):
 
 def visible_token(token):
     """A token as it is drawn: ␣ for a leading blank, ↵ for a line break."""
-    token = token.replace("\n", "↵").replace("\t", "⇥")
+    token = drawable(token.replace("\n", "↵").replace("\t", "⇥"))
     return "␣" * (len(token) - len(token.lstrip(" "))) + token.lstrip(" ")

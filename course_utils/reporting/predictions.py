@@ -88,7 +88,7 @@ def score(id, measured, *, tolerance=None, digits=2, exact=False):
     word = "close" if record["close"] else "too high" if gap > 0 else "too low"
     unit = record["unit"]
     print(f"you said {_number(record['guess'], unit)}, it is {_truth(measured, unit, digits, exact)}: {word}")
-    return record["close"] if numbers.TERSE else Flag(record["close"])
+    return Flag(record["close"])
 
 
 def ledger():
@@ -123,7 +123,7 @@ def _find(id):
 
 
 def _truth(value, unit, digits, exact):
-    return ("" if exact or numbers.TERSE else numbers.MARK) + _number(value, unit, digits)
+    return ("" if exact else numbers.MARK) + _number(value, unit, digits)
 
 
 def _number(value, unit, digits=None):

@@ -16,12 +16,13 @@ from course_utils.setup.installers import SetupError
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ("torch", "numpy", "transformers")  # on Colab and Kaggle these stay as they are
-# what the notebooks import; JupyterLab and pytest beside it
+# what the notebooks import, and JupyterLab and pytest: two halves that share little, one for each of two cores
 USED = (
-    "torch.distributed.tensor", "transformers.models.gemma3.modeling_gemma3", "transformers.generation.utils", "peft",
-    "peft.tuners.lora", "trl.trainer.sft_trainer", "trl.trainer.reward_trainer", "datasets", "bitsandbytes", "torchao",
-    "matplotlib.pyplot", "ipywidgets", "ipykernel.kernelapp", "nbval.plugin", "pytest", "jupyterlab.labapp",
-    "course_utils.training.rlhf", "course_utils.reporting.widgets",
+    ("torch.distributed.tensor", "transformers.models.gemma3.modeling_gemma3", "transformers.generation.utils", "peft",
+     "peft.tuners.lora", "trl.trainer.sft_trainer", "trl.trainer.reward_trainer", "bitsandbytes", "torchao",
+     "course_utils.training.rlhf", "course_utils.reporting.widgets"),
+    ("jupyterlab.labapp", "ipywidgets", "ipykernel.kernelapp", "nbval.plugin", "pytest", "matplotlib.pyplot",
+     "datasets", "sklearn.metrics"),
 )  # fmt: skip
 NEEDED = 3 * 10**9  # bytes of disk for an environment without CUDA
 
@@ -72,17 +73,22 @@ def colab_widgets(python, folder, root=ROOT):
     installers.call([*command, *pyproject["tool"]["course"]["colab-widgets"]], "Colab's widgets could not be fetched.")
 
 
-def compile_used(python, modules=USED):
+def compile_used(python, groups=USED):
     """Compile what the notebooks import. Where PYTHONDONTWRITEBYTECODE is set, every process would do it anew, 8 s.
 
     Args:
         python: of the environment.
-        modules: names; one that is not there, or does not like this machine, is passed over.
+        groups: names of modules, a process for each group; what is not there, or does not like this machine, is passed
+            over.
     """
-    lines = [f"try:\n import {module}\nexcept Exception:\n pass" for module in modules]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run([str(python), "-c", "\n".join(lines)], env=environment, check=False, **quiet)
+    at_work = []
+    for modules in groups:
+        lines = [f"try:\n import {module}\nexcept Exception:\n pass" for module in modules]
+        at_work.append(subprocess.Popen([str(python), "-c", "\n".join(lines)], env=environment, **quiet))
+    for process in at_work:
+        process.wait()
 
 
 def _fitting_torch(python):

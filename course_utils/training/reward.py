@@ -20,6 +20,7 @@ from peft import PeftModel
 from course_utils import recipes
 from course_utils.adapters import switching
 from course_utils.data import preference, rated_texts
+from course_utils.data import rows as tables
 from course_utils.data.answers import Turns
 from course_utils.engine.checkpoint import fingerprint
 from course_utils.engine.recipe import TrainingRecipe
@@ -199,8 +200,8 @@ def job(tier, *, rows=None, recipe=None):
     check_rows(len(rows), "pair or rated text", " to learn from")
     model, tokenizer = load_base(dtype=weights_dtype(recipe), trainable=recipe.method == "full")
     limits = {"answer_tokens": ANSWER_TOKENS, "max_length": recipe.max_length}
-    if "chosen" in rows[0]:
-        encoded = preference.encode(rows, tokenizer, **limits)
+    if "chosen" in tables.listed(rows)[0]:
+        encoded = preference.encode(rows, tokenizer, drop_equal=True, **limits)
         collate = preference.PairCollator(tokenizer.pad_token_id)
     else:
         encoded = rated_texts.encode(rows, tokenizer, **limits)

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import random
+import time
 
 import pytest
 from hypothesis import given
@@ -96,3 +97,26 @@ def test_shares(rows, domain):
     own = [row["split"] for row in rows if row["domain"] == domain]
     for split, share in splits.SHARES.items():
         assert own.count(split) / len(own) == pytest.approx(share, abs=0.01)
+
+
+def test_a_thousand_equal_texts_take_no_time_and_are_told(capsys):
+    text = " ".join(f"word{number}" for number in range(120))
+    ids = [f"own-{number}" for number in range(1000)]
+    started = time.perf_counter()
+    assert len(set(splits.assign(ids, [text] * 990 + [f"other {n} text {n}" for n in range(10)], ids)[:990])) == 1
+    assert time.perf_counter() - started < 5
+    assert "990 of 1000 rows say nearly the same as row 0" in capsys.readouterr().out
+
+
+@given(st.lists(st.lists(st.sampled_from("abcd"), max_size=5).map(" ".join), max_size=12))
+def test_groups_are_the_joined_near_duplicates(texts):
+    expected = list(range(len(texts)))
+    for left, right in brute_force(texts) * len(texts):  # until nothing moves
+        expected[left] = expected[right] = min(expected[left], expected[right])
+    assert splits.groups(texts, [str(row) for row in range(len(texts))]) == expected
+
+
+def test_rows_that_differ_are_split_without_a_word(capsys):
+    ids = [f"own-{number}" for number in range(40)]
+    splits.assign(ids, [f"tell me of {number} and {number * 7}" for number in range(40)], ids)
+    assert capsys.readouterr().out == ""

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import pytest
 from helpers.toy_loss import SmallLoss
 
-from course_utils import files, folders
+from course_utils import files, folders, machine
 from course_utils.engine import resume
 from course_utils.engine.checkpoint import CheckpointError
-from course_utils.engine.metrics import Monitor
+from course_utils.engine.metrics import Monitor, progress
 
 LINE = {"step": 1, "loss": 0.5}
 
@@ -147,3 +147,18 @@ def test_a_lock_that_cannot_be_made_is_one_message(fit, monkeypatch):
     monkeypatch.setattr(files, "locked", full)
     with pytest.raises(CheckpointError, match=r"The run stopped: the disk of .* is full"):
         fit()
+
+
+@pytest.mark.parametrize(("notebook", "shown_on"), [(True, "out"), (False, "err")])
+def test_a_bar_stands_outside_the_red_of_errors_in_a_notebook(notebook, shown_on, monkeypatch, capsys):
+    monkeypatch.setattr(machine, "in_notebook", lambda: notebook)
+    assert list(progress("abc")) == ["a", "b", "c"]
+    shown = capsys.readouterr()
+    other = {"out": shown.err, "err": shown.out}[shown_on]
+    assert "3/3" in getattr(shown, shown_on) and "3/3" not in other
+
+
+def test_a_finished_run_shows_its_full_bar(tmp_path, capsys):
+    done = "".join(json.dumps(LINE | {"step": step}) + "\n" for step in (1, 2))
+    Monitor(tmp_path, SimpleNamespace(steps=2), earlier=done).close()
+    assert "100%" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import transformers
 
 from course_utils.models import packing, row_attention
 from course_utils.models.logprobs import linear_cross_entropy, next_token_targets
@@ -224,3 +225,39 @@ def test_no_row_and_a_row_without_a_token_are_refused(tiny_model):
     mask = torch.tensor([[True, True], [False, False]])
     with pytest.raises(ValueError, match=r"1 of 2 rows have no token \(rows \[1\]\)"):
         packing.packed_hidden(tiny_model, torch.ones(2, 2, dtype=torch.long), mask)
+
+
+@pytest.mark.parametrize("kind", ["Lfm2Config", "MambaConfig", "Qwen3NextConfig"])
+def test_rows_whose_layers_carry_a_state_are_not_packed(kind):
+    model, ids, mask = stateful(kind)
+    assert packing.rows_apart(model)
+    together = packing.packed_hidden(model, ids, mask)
+    alone = [
+        model.base_model(row[real][None], use_cache=False).last_hidden_state[0]
+        for row, real in zip(ids, mask, strict=True)
+    ]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-4, rtol=1e-4)
+
+
+def stateful(kind):
+    """(model, token ids, mask) of two layers, one of which carries a state from token to token."""
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 50, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "pad_token_id": 0}
+    sizes |= {"num_attention_heads": 2, "num_key_value_heads": 2, "initializer_range": 0.5}
+    if kind != "MambaConfig":
+        carries = {"Lfm2Config": "conv", "Qwen3NextConfig": "linear_attention"}[kind]
+        sizes |= {"layer_types": [carries, "full_attention"]}
+    if kind == "Qwen3NextConfig":
+        sizes |= {"head_dim": 16, "linear_num_value_heads": 2, "linear_num_key_heads": 2, "linear_key_head_dim": 16}
+        sizes |= {"linear_value_head_dim": 16, "num_experts": 2, "num_experts_per_tok": 1}
+        sizes |= {"moe_intermediate_size": 16, "shared_expert_intermediate_size": 16}
+    model = transformers.AutoModelForCausalLM.from_config(getattr(transformers, kind)(**sizes)).eval()
+    mask = torch.arange(5) < torch.tensor([[5], [3]])
+    return model, torch.randint(1, 50, (2, 5)) * mask, mask
+
+
+def test_a_model_that_packing_changes_is_noted():
+    model = stateful("Lfm2Config")[0]
+    model._rows_apart = False  # as though its name told nothing
+    packing.note_rows(model, torch.tensor([[1, 3, 2], [1, 2, 4]]))
+    assert packing.rows_apart(model)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import transformers
 from helpers import attention_models
 from helpers.attention_models import token_lists
 from hypothesis import given, settings
@@ -116,3 +117,11 @@ def test_visible_by_hand():
     assert seen == [[1, 1, 1, 0, 0], [1, 1, 1, 1, 0], [1, 1, 0, 0, 1]]
     near = prefix.visible(2, owner, offset, window=2)[0, 0].int().tolist()
     assert near == [[0, 1, 1, 0, 0], [0, 0, 1, 1, 0], [0, 1, 0, 0, 1]]
+
+
+def test_a_model_that_carries_a_state_is_refused():
+    model = transformers.AutoModelForCausalLM.from_config(
+        transformers.MambaConfig(vocab_size=50, hidden_size=16, num_hidden_layers=1)
+    )
+    with pytest.raises(ValueError, match="MambaForCausalLM carries a state from token to token"):
+        prefix.read_prefix(model, [1, 2])

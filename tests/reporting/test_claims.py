@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from course_utils.reporting import claims, numbers
+from course_utils.reporting import claims
 
 GAIN = {"statement": "examples raise accuracy", "baseline": "calibrated zero-shot", "kind": "required"}
 
@@ -180,9 +180,3 @@ def test_the_notebook_is_named_by_the_runner_then_by_jupyter(monkeypatch):
     assert claims.notebook_name() == "05_in_context_learning"
     monkeypatch.setenv("COURSE_NOTEBOOK", "00_start_here")
     assert claims.notebook_name() == "00_start_here"
-
-
-def test_a_notebook_that_was_saved_before_keeps_its_short_lines(capsys, monkeypatch):
-    monkeypatch.setattr(numbers, "TERSE", True)
-    assert claims.check("a", measured=0.1, at_least=0, kind="observed", statement="s", baseline="b") == "holds"
-    assert capsys.readouterr().out == "holds: a (observed): s; at least 0, against b\n"

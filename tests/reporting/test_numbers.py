@@ -35,6 +35,7 @@ def test_mean_and_interval_have_the_same_digits():
     assert numbers.estimate(0.1034, (0.06, 0.142), signed=True) == "≈+0.103 [≈+0.060, ≈+0.142]"
     assert numbers.estimate(12.3, (2, 22.6)) == "≈12 [≈2, ≈23]"
     assert numbers.estimate(Estimate(12.3, 2, 22.6, 1, 9)) == numbers.estimate(12.3, (2, 22.6))
+    assert numbers.recorded(-0.1034, (-0.142, 0.06), signed=True) == "−0.10 [−0.14, +0.06]"
     assert numbers.estimate(0.25, (0.2, 0.3), percent=True) == "≈25.0% [≈20.0%, ≈30.0%]"
 
 
@@ -68,3 +69,10 @@ def test_the_sanitizer_leaves_out_what_the_mark_covers_and_nothing_else():
 def test_everything_that_about_writes_is_covered(value):
     for options in ({}, {"signed": True}, {"digits": 0}, {"spread": 0.01}):
         assert re.fullmatch(numbers.PATTERN, numbers.about(value, **options))
+
+
+def test_a_bar_is_one_mark_wherever_it_stopped_and_the_lines_around_it_are_compared():
+    bar = "\r  0%|     | 0/6 [00:00<?, ?step/s]\r100%|█████| 6/6 [00:49<00:00,  8.32s/step, loss 0.5]\n"
+    saved = "before\n100%|█████| 6/6 [00:00<?, ?step/s]\nafter\n"
+    assert sanitized(f"before\n{bar}after\n") == sanitized(saved) != sanitized("before\nafter\n")
+    assert sanitized(saved) != sanitized(saved.replace("after", "later"))

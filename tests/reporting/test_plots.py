@@ -1,6 +1,8 @@
 """Each plot says what its axes are, draws the numbers it was given and leaves no figure behind."""
 
 import base64
+import io
+import warnings
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -141,3 +143,26 @@ def test_a_legend_of_the_authors_own_stays(shown):
     with plots.axes(title="Parts", xlabel="MB", ylabel="") as ax:
         ax.legend([ax.barh(["a"], [1.0])], ["weights"])
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["weights"]
+
+
+TYPED = ["$", "$$", "$x$", "costs $5 or $6", r"$\\frac$", "_^", "\\\\", "한국어", "مرحبا", "🙂", "\ud83d", "a\x00b", ""]
+
+
+@pytest.mark.parametrize("typed", TYPED, ids=ascii)
+def test_what_a_learner_types_is_drawn_as_it_stands(typed, monkeypatch):
+    drawn = []
+
+    def look():
+        figure = plt.gcf()
+        figure.savefig(io.BytesIO(), format="png")
+        axis = figure.axes[0]
+        drawn.extend([axis._left_title, axis.xaxis.label, *axis.get_yticklabels(), *axis.get_xticklabels()])
+
+    monkeypatch.setattr(plots.plt, "show", look)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a box comes with a warning
+        plots.next_tokens([(typed, 0.5), ("b", 0.2)], title=typed)
+        plots.bars({plots.drawable(typed) or "a": LOW, "ours": HIGH}, ours=("ours",), title=typed, xlabel=typed)
+    shown = plots.drawable(typed)
+    told = [text for text in drawn if text.get_text() == shown and shown]
+    assert not any(text.get_parse_math() for text in told) and len(told) >= 3 * bool(shown)

@@ -89,11 +89,17 @@ def test_a_disk_that_is_too_small_is_refused_before_any_download(monkeypatch, tm
 
 
 def test_what_is_used_is_compiled_even_where_processes_may_not(monkeypatch, tmp_path):
-    for name, text in {"broken": "raise RuntimeError", "used": "import inner", "inner": "", "unused": ""}.items():
+    for name, text in {
+        "broken": "raise OSError",
+        "used": "import inner",
+        "inner": "",
+        "unused": "",
+        "also": "",
+    }.items():
         (tmp_path / f"{name}.py").write_text(text)
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)
-    install.compile_used(sys.executable, ("absent", "broken", "used"))
+    install.compile_used(sys.executable, (("absent", "broken", "used"), ("also",)))
     compiled = {file.name.partition(".")[0] for file in (tmp_path / "__pycache__").iterdir()}
-    assert {"used", "inner"} <= compiled and "unused" not in compiled
+    assert {"used", "inner", "also"} <= compiled and "unused" not in compiled
