@@ -61,13 +61,14 @@ def draw_examples(pool, shots, *, seed, positives=None):
     Args:
         pool: list of Example.
         shots: how many; an odd number gives the label left over by chance.
-        seed: the draw's number; the same seed gives the same examples.
+        seed: the draw's number or name; the same seed gives the same examples.
         positives: how many are positive, to unbalance on purpose; None balances.
 
     Raises:
         ValueError: the pool has too few of a label.
     """
-    tables.whole("seed", seed, -(2**63))
+    if not isinstance(seed, str):
+        tables.whole("seed", seed, -(2**63))
     rng = random.Random(f"examples-{seed}-{shots}")
     if positives is None:
         positives = shots // 2 + (rng.randrange(2) if shots % 2 else 0)
