@@ -2,8 +2,8 @@
 
 import random
 from dataclasses import dataclass, replace
+from numbers import Integral
 
-from course_utils.data import rows as tables
 from course_utils.data.dialogue import first_token
 
 NEGATIVE, POSITIVE = 0, 1
@@ -67,8 +67,8 @@ def draw_examples(pool, shots, *, seed, positives=None):
     Raises:
         ValueError: the pool has too few of a label.
     """
-    if not isinstance(seed, str):
-        tables.whole("seed", seed, -(2**63))
+    if not isinstance(seed, Integral | str):
+        raise ValueError(f"seed is {seed!r}; expected a whole number, or a name for the draw.")
     rng = random.Random(f"examples-{seed}-{shots}")
     if positives is None:
         positives = shots // 2 + (rng.randrange(2) if shots % 2 else 0)

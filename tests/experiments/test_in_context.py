@@ -48,7 +48,7 @@ def test_each_condition_is_judged_item_by_item(small, tmp_path, kind, names):
 def test_a_longer_prompt_costs_more_tokens(small, tmp_path):
     tokens = in_context.measure("instruction-0", None, tmp_path)["tokens"]
     assert tokens["16 without"] > tokens["1 without"] > tokens["0 without"] > 3
-    assert tokens["0 with"] - tokens["0 without"] == pytest.approx(tokens["16 with"] - tokens["16 without"], abs=0.03)
+    assert tokens["0 with"] > tokens["0 without"] and tokens["16 with"] > tokens["16 without"]
 
 
 def test_naive_bayes_by_hand(monkeypatch):
