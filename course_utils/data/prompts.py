@@ -95,7 +95,7 @@ def flip_labels(examples, share, *, seed):
 def prompt_tokens(tokenizer, template, examples):
     """Token ids of <bos>, instruction and examples; questions are encoded on their own and follow behind.
 
-    Without <bos>, instruction and examples the end of a text stands there: a model that has no beginning saw one before each text.
+    Without all three the end of a text stands there: a model that has no beginning saw one before each text.
     """
     text = template.instruction + "".join(template.example(example.text, example.label) for example in examples)
     ids = [*first_token(tokenizer), *tokenizer(text, add_special_tokens=False).input_ids]
