@@ -1,5 +1,6 @@
 """`python -m course_utils run <experiment>`: an experiment too long for a notebook, resumable, its result committed.
 
+icl: labels turned, swapped and calibrated, an instruction beside examples, naive Bayes; about 12 minutes.
 sft: how many demonstrations equal a good prompt, and LoRA against full tuning; about 25 minutes on two cores.
 rlhf: PPO on three seeds and longer leashes, DPO, SFT on the better texts, RLOO by TRL, broken runs; about two hours.
 comparison: five adapter methods and full tuning at equal steps and trials; about three hours.
@@ -26,6 +27,7 @@ from course_utils.reporting import records
 REFERENCE = Path(__file__).resolve().parents[2] / "notebooks" / "reference"
 # experiment → its module, with POINTS, SETTING, measure(point, run, folder) and summary(points)
 EXPERIMENTS = {
+    "icl": "course_utils.experiments.in_context",
     "sft": "course_utils.experiments.sft",
     "rlhf": "course_utils.experiments.rlhf",
     "comparison": "course_utils.experiments.comparison",

@@ -2,8 +2,8 @@
 
 import random
 from dataclasses import dataclass, replace
+from numbers import Integral
 
-from course_utils.data import rows as tables
 from course_utils.data.dialogue import first_token
 
 NEGATIVE, POSITIVE = 0, 1
@@ -16,11 +16,13 @@ class Template:
     question: the text up to the answer, with {text}.
     words: the label words for (negative, positive).
     end: what separates one example from the next.
+    instruction: said once, before the first example or the question.
     """
 
     question: str
     words: tuple[str, str]
     end: str = "\n\n"
+    instruction: str = ""
 
     def __post_init__(self):
         if "{text}" not in self.question:
@@ -59,13 +61,14 @@ def draw_examples(pool, shots, *, seed, positives=None):
     Args:
         pool: list of Example.
         shots: how many; an odd number gives the label left over by chance.
-        seed: the draw's number; the same seed gives the same examples.
+        seed: the draw's number or name; the same seed gives the same examples.
         positives: how many are positive, to unbalance on purpose; None balances.
 
     Raises:
         ValueError: the pool has too few of a label.
     """
-    tables.whole("seed", seed, -(2**63))
+    if not isinstance(seed, Integral | str):
+        raise ValueError(f"seed is {seed!r}; expected a whole number, or a name for the draw.")
     rng = random.Random(f"examples-{seed}-{shots}")
     if positives is None:
         positives = shots // 2 + (rng.randrange(2) if shots % 2 else 0)
@@ -90,11 +93,11 @@ def flip_labels(examples, share, *, seed):
 
 
 def prompt_tokens(tokenizer, template, examples):
-    """Token ids of <bos> and the examples; questions are encoded on their own and follow behind.
+    """Token ids of <bos>, instruction and examples; questions are encoded on their own and follow behind.
 
-    Without <bos> and examples the end of a text stands there: a model that has no beginning saw one before each text.
+    Without all three the end of a text stands there: a model that has no beginning saw one before each text.
     """
-    text = "".join(template.example(example.text, example.label) for example in examples)
+    text = template.instruction + "".join(template.example(example.text, example.label) for example in examples)
     ids = [*first_token(tokenizer), *tokenizer(text, add_special_tokens=False).input_ids]
     return ids or [tokenizer.eos_token_id]
 

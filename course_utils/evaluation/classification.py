@@ -42,3 +42,21 @@ def correct(scores, labels, threshold=0.0):
     if scores.isnan().any():
         raise ValueError(f"{int(scores.isnan().sum())} of {scores.numel()} scores are NaN: the model's run is broken.")
     return ((scores > threshold).long() == labels).float()
+
+
+def auc(scores, labels):
+    """Share of (positive, negative) pairs in which the positive item scores higher; a tie counts half.
+
+    It asks about the order alone and so needs no threshold: 0.5 is chance, 1 a perfect order, 0 the same upside down.
+
+    Raises:
+        ValueError: not one label for each score, or only one of the two labels occurs.
+    """
+    labels = torch.as_tensor(labels).bool()
+    if scores.shape != labels.shape or labels.all() or not labels.any():
+        raise ValueError(
+            f"Expected a label for each of {len(scores)} scores and both labels among them, got {len(labels)} labels, "
+            f"{int(labels.sum())} of them positive. Were the items filtered by label?"
+        )
+    apart = scores[labels][:, None] - scores[~labels][None]
+    return ((apart > 0).double() + (apart == 0).double() / 2).mean().item()

@@ -32,6 +32,22 @@ def clear_cases(reviews, *, least=1.0, words=20):
     return [row for row in reviews if abs(row["mean"]) >= least and len(row["text"].split()) <= words]
 
 
+def balanced(rows, count):
+    """The first count / 2 rows of each label, in their order: chance is then one half, and a median threshold is fair.
+
+    Raises:
+        ValueError: an odd count, or too few rows of a label.
+    """
+    sides = [[row for row in rows if prompts.label_of(row["mean"]) == label] for label in (0, 1)]
+    if count % 2 or min(map(len, sides)) < count // 2:
+        raise ValueError(
+            f"Expected an even number of rows, at most {2 * min(map(len, sides))} (there are {len(sides[0])} negative "
+            f"and {len(sides[1])} positive ones), got {count}."
+        )
+    kept = {id(row) for side in sides for row in side[: count // 2]}
+    return [row for row in rows if id(row) in kept]
+
+
 def as_questions(rows):
     return Questions(tuple(row["text"] for row in rows), tuple(prompts.label_of(row["mean"]) for row in rows))
 
@@ -113,12 +129,18 @@ def _stacked(rows):
     return {name: torch.stack(kept) for name, kept in rows.items()}
 
 
-def accuracies(judge, variants, questions, *, progress=iter):
-    """{name: (S, N) float of right decisions} for {name: S lists of examples}, uncalibrated."""
-    rows = {name: [] for name in variants}
+def accuracies(judge, variants, questions, *, unlabelled=(), progress=iter):
+    """{name: (S, N) float of right decisions} for {name: S lists of examples}.
+
+    Args:
+        unlabelled: texts whose median score behind the same examples is the threshold; none: the raw threshold, zero.
+    """
+    rows, asked = {name: [] for name in variants}, len(questions.texts)
     runs = [(name, draw) for name, draws in variants.items() for draw in draws]
     for name, examples in progress(runs):
-        rows[name].append(classification.correct(judge.scores(examples, questions.texts), questions.labels))
+        scores = judge.scores(examples, [*questions.texts, *unlabelled])
+        threshold = classification.calibrated_threshold(scores[asked:]) if unlabelled else 0.0
+        rows[name].append(classification.correct(scores[:asked], questions.labels, threshold))
     return _stacked(rows)
 
 

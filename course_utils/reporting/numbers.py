@@ -53,6 +53,11 @@ def estimate(mean, interval=None, *, signed=False, percent=False):
     return "{} [{}, {}]".format(*shown)
 
 
+def recorded(mean, interval=None, *, signed=False, percent=False):
+    """The same without the mark: what stands in a record is the same on every machine."""
+    return estimate(mean, interval, signed=signed, percent=percent).replace(MARK, "")
+
+
 def decimals_of(size, significant=2):
     """Decimals that show a number of this size to so many significant digits; at most six."""
     return min(6, max(0, significant - 1 - math.floor(math.log10(size)))) if size else 2

@@ -116,3 +116,12 @@ def test_label_words_are_one_token_each_and_differ(tiny_tokenizer):
     for words in ((" bad", " good world"), (" good", " good")):
         with pytest.raises(ValueError, match=r"one token each and differ; tokens of ' (bad|good)': 1"):
             prompts.word_tokens(tiny_tokenizer, TEMPLATE.with_words(*words))
+
+
+def test_an_instruction_stands_once_before_everything(tiny_tokenizer):
+    said = prompts.Template(TEMPLATE.question, TEMPLATE.words, TEMPLATE.end, instruction="hello world ")
+    first, *tokens = prompts.prompt_tokens(tiny_tokenizer, said, POOL[:2])
+    whole = "hello world " + "".join(TEMPLATE.example(e.text, e.label) for e in POOL[:2])
+    assert first == tiny_tokenizer.bos_token_id
+    assert tokens == tiny_tokenizer(whole, add_special_tokens=False).input_ids
+    assert len(prompts.prompt_tokens(tiny_tokenizer, TEMPLATE, [])) == 1

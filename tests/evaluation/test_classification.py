@@ -76,3 +76,16 @@ def test_scores_that_do_not_fit_are_refused():
         classification.correct(torch.zeros(3), [0, 1])
     with pytest.raises(ValueError, match="1 of 2 scores are NaN"):
         classification.correct(torch.tensor([0.0, math.nan]), [0, 1])
+
+
+def test_auc_counts_the_pairs_in_order():
+    scores, labels = torch.tensor([3.0, 1.0, 2.0, 1.0]), [1, 1, 0, 0]
+    assert classification.auc(scores, labels) == pytest.approx((1 + 1 + 0 + 0.5) / 4)
+    assert classification.auc(scores + 100, labels) == classification.auc(scores, labels), "no threshold is asked for"
+    assert classification.auc(-scores, labels) == pytest.approx(1 - classification.auc(scores, labels))
+
+
+@pytest.mark.parametrize("labels", [[1, 1, 1], [0, 0, 0], [1, 0]])
+def test_auc_needs_both_labels(labels):
+    with pytest.raises(ValueError, match=f"got {len(labels)} labels, {sum(labels)} of them positive"):
+        classification.auc(torch.tensor([1.0, 2.0, 3.0]), labels)

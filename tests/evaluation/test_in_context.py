@@ -44,6 +44,14 @@ def test_clear_cases_leave_out_doubt_and_length():
     assert len(in_context.clear_cases(rows, words=2)) == 3
 
 
+def test_balanced_rows_keep_their_order_and_are_refused_when_a_label_is_short():
+    rows = [{"text": str(n), "mean": mean} for n, mean in enumerate((2.0, 3.0, -1.0, 1.0, -2.0, -3.0))]
+    assert [row["text"] for row in in_context.balanced(rows, 4)] == ["0", "1", "2", "4"]
+    for count in (3, 8):
+        with pytest.raises(ValueError, match=f"at most 6 .* got {count}"):
+            in_context.balanced(rows, count)
+
+
 def test_rows_become_questions_and_examples():
     rows = [{"text": "a", "mean": -2.0}, {"text": "b", "mean": 1.5}]
     assert in_context.as_questions(rows) == in_context.Questions(("a", "b"), (0, 1))
@@ -154,3 +162,10 @@ def test_the_hash_sees_name_shape_and_type_but_not_layout():
     changed = [Holder(tensor.reshape(3, 2)), Holder(tensor, "bias"), Holder(tensor.view(torch.int32))]
     assert len({base, *map(in_context.weights_hash, changed)}) == 4
     assert in_context.weights_hash(Holder(torch.tensor(3))) != in_context.weights_hash(Holder(torch.tensor(4)))
+
+
+def test_accuracies_are_calibrated_on_texts_behind_the_same_examples():
+    judge = Lean()
+    found = in_context.accuracies(judge, {"one": [POOL[:1]]}, QUESTIONS, unlabelled=UNLABELLED)["one"]
+    assert judge.prompts == [(tuple(POOL[:1]), len(QUESTIONS.texts) + len(UNLABELLED))]
+    assert found.tolist() == [[0.0, 0.0, 1.0]], "all three are shorter than the unlabelled texts, hence negative"

@@ -35,6 +35,7 @@ def test_mean_and_interval_have_the_same_digits():
     assert numbers.estimate(0.1034, (0.06, 0.142), signed=True) == "≈+0.103 [≈+0.060, ≈+0.142]"
     assert numbers.estimate(12.3, (2, 22.6)) == "≈12 [≈2, ≈23]"
     assert numbers.estimate(Estimate(12.3, 2, 22.6, 1, 9)) == numbers.estimate(12.3, (2, 22.6))
+    assert numbers.recorded(-0.1034, (-0.142, 0.06), signed=True) == "−0.10 [−0.14, +0.06]"
     assert numbers.estimate(0.25, (0.2, 0.3), percent=True) == "≈25.0% [≈20.0%, ≈30.0%]"
 
 
