@@ -1,32 +1,40 @@
-"""How often is the most probable next token the right one? A language model against a table of word pairs.
+"""How often is the most probable next token the right one? A language model against a table of trigrams.
 
 Shapes: T tokens of a text, V vocabulary, D width.
 """
 
 from collections import Counter, defaultdict
-from itertools import pairwise
 
 import torch
 
 
-class Bigrams:
-    """The strongest cheap guess at the next token: what most often followed this one in some training texts."""
+class Trigrams:
+    """The best of the cheap tables: what most often followed the same two tokens in some training texts.
+
+    Where these two were never met in a row it backs off to the last one, then to the most frequent token. That is
+    Katz (1987) without his discounts: only the favourite of a context counts here, not its probability.
+    """
 
     def __init__(self, rows):
-        """Count pairs of neighbours. rows: lists of token ids, <bos> first."""
-        followers, everywhere = defaultdict(Counter), Counter()
+        """Count what follows two, one and no tokens. rows: lists of token ids, <bos> first."""
+        followers = defaultdict(Counter)
         for row in rows:
-            for token, following in pairwise(row):
-                followers[token][following] += 1
-                everywhere[following] += 1
-        if not everywhere:
-            raise ValueError("Expected training texts of at least two tokens each, got no pair of neighbours.")
-        self.usual = everywhere.most_common(1)[0][0]
-        self.best = {token: counts.most_common(1)[0][0] for token, counts in followers.items()}
+            for place in range(1, len(row)):
+                for context in contexts(row, place):
+                    followers[context][row[place]] += 1
+        if not followers:
+            raise ValueError("Expected training texts of at least two tokens each, got none with a token to guess.")
+        self.best = {context: counts.most_common(1)[0][0] for context, counts in followers.items()}
 
     def guess(self, row):
-        """The guess at each of row[1:], from the token before it; unseen tokens get the most frequent one."""
-        return [self.best.get(token, self.usual) for token in row[:-1]]
+        """The guess at each of row[1:]: by the longest of its contexts that was met in training."""
+        places = range(1, len(row))
+        return [next(self.best[known] for known in contexts(row, place) if known in self.best) for place in places]
+
+
+def contexts(row, place):
+    """The two tokens before a place, the one before it, and none: from the longest to the shortest there is."""
+    return [tuple(row[place - length : place]) for length in (2, 1, 0) if length <= place]
 
 
 def guesses(model, row, *, chunk=64):

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import torch
 
 BLUR = 2.0**-8  # half a bfloat16 step, relative to the number
-# GGUF's format of the finest grid that fits, and how the steps were chosen there
-FORMATS = {4: "Q4_K", 5: "Q5_0", 6: "Q6_K", 8: "Q8_0"}
+# GGUF's formats and the bits of their grids; the numbers alone do not tell apart formats that have as many
 BITS = {"Q4_0": 4, "Q4_1": 4, "Q4_K": 4, "Q5_0": 5, "Q5_1": 5, "Q5_K": 5, "Q6_K": 6, "Q8_0": 8}
 
 
@@ -20,11 +19,6 @@ class Finding:
 
     bits: int
     share: float
-
-    @property
-    def format(self):
-        """The GGUF format that has such a grid, as "Q8_0"; "16 bits" when there is none."""
-        return FORMATS.get(self.bits, "16 bits")
 
 
 def find_format(weight, *, blocks=256, least=0.9, seed=0):
@@ -88,14 +82,14 @@ def compare(model, source, names):
         names: llama.cpp's names of the matrices to look at.
 
     Returns:
-        list of {tensor, found, table, agrees}; they agree when the number of bits does.
+        list of {tensor, found, table, agrees}: bits are found, as "8 bits", the table names a format; they agree when
+        the number of bits does.
     """
     from course_utils.models.convert import parameter_name
 
     weights, rows = dict(model.named_parameters()), []
     for name in names:
         finding, table = find_format(weights[parameter_name(name)]), source.formats[name]
-        rows.append(
-            {"tensor": name, "found": finding.format, "table": table, "agrees": finding.bits == BITS.get(table, 16)}
-        )
+        agrees = finding.bits == BITS.get(table, 16)
+        rows.append({"tensor": name, "found": f"{finding.bits} bits", "table": table, "agrees": agrees})
     return rows

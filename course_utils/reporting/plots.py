@@ -159,16 +159,24 @@ def bars(estimates, *, ours, title, xlabel, human=None, alt=None):
     with axes(title=title, xlabel=xlabel, ylabel="", size=(9, 1.4 + 0.6 * len(names)), alt=alt) as ax:
         means = [estimate.mean for estimate in estimates.values()]
         spread = [[e.mean - e.low for e in estimates.values()], [e.high - e.mean for e in estimates.values()]]
-        drawn = ax.barh(names, means, color=colors, xerr=spread, capsize=5, ecolor="#333333")
-        decimals = numbers.decimals_of(max(map(max, spread)))
-        # at the foot of each bar, where no interval lies
-        ax.bar_label(drawn, [f"{mean:.{decimals}f}" for mean in means], label_type="center", color="white", fontsize=13)
+        ax.barh(names, means, color=colors, xerr=spread, capsize=5, ecolor="#333333")
+        _write_beyond(ax, estimates.values(), numbers.decimals_of(max(map(max, spread))))
         ax.invert_yaxis()
         ax.grid(axis="y", visible=False)
         if human is not None:
             ax.axvline(human, color=HUMAN, linestyle="--")
             above = ax.get_xaxis_transform()  # x in data, y from 0 to 1: a legend would lie on the line
             ax.text(human, 1.01, "one person", color=HUMAN, ha="right", va="bottom", transform=above)
+
+
+def _write_beyond(ax, estimates, decimals):
+    """Write each bar's value where neither bar nor interval lies: behind its end, on white if a line runs there."""
+    ax.margins(x=0.16)  # room for them
+    white = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}
+    for place, estimate in enumerate(estimates):
+        end, side, apart = (estimate.high, "left", 8) if estimate.mean >= 0 else (estimate.low, "right", -8)
+        told = {"xytext": (apart, 0), "textcoords": "offset points", "ha": side, "va": "center", "fontsize": 13}
+        ax.annotate(f"{estimate.mean:.{decimals}f}", (end, place), color="black", bbox=white, **told)
 
 
 def curve(x, series, *, title, xlabel, ylabel, lines=(), ylim=None, alt=None):

@@ -1,4 +1,4 @@
-"""A table of word pairs counted by hand, and a model's guesses equal to those of its full logits."""
+"""A table of trigrams counted by hand, and a model's guesses equal to those of its full logits."""
 
 import math
 
@@ -10,21 +10,26 @@ from course_utils.evaluation import next_token
 ROW = [2, 288, 329, 294, 332, 270, 271, 272, 300]
 
 
-def test_word_pairs_by_hand():
-    table = next_token.Bigrams([[1, 5, 6], [1, 5, 7], [1, 5, 7], [1, 8]])
-    assert table.best == {1: 5, 5: 7}
-    assert table.usual == 5
-    assert table.guess([1, 5, 9, 1, 8]) == [5, 7, 5, 5]
+def test_trigrams_by_hand():
+    table = next_token.Trigrams([[1, 5, 6], [1, 5, 7], [1, 5, 7], [3, 5, 6], [1, 8]])
+    assert table.best == {(): 5, (1,): 5, (3,): 5, (5,): 6, (1, 5): 7, (3, 5): 6}
+    assert table.guess([1, 5, 9]) == [5, 7]  # two tokens say 7, where the last one alone would say 6
+    assert table.guess([9, 5, 9, 9]) == [5, 6, 5]  # 9 was never met: the most frequent, then what follows 5
 
 
-def test_pairs_do_not_cross_texts():
-    assert next_token.Bigrams([[1, 2], [3, 4]]).best == {1: 2, 3: 4}
+def test_a_table_does_not_cross_texts():
+    assert next_token.Trigrams([[1, 2], [3, 4]]).best == {(): 2, (1,): 2, (3,): 4}
+
+
+def test_nothing_before_the_first_token_and_nothing_behind_a_place_is_used():
+    assert next_token.contexts([7, 8, 9, 6], 1) == [(7,), ()]
+    assert next_token.contexts([7, 8, 9, 6], 3) == [(8, 9), (9,), ()]
 
 
 @pytest.mark.parametrize("rows", [[], [[]], [[1], [2]]])
-def test_texts_without_pairs_are_refused(rows):
-    with pytest.raises(ValueError, match="no pair of neighbours"):
-        next_token.Bigrams(rows)
+def test_texts_without_a_token_to_guess_are_refused(rows):
+    with pytest.raises(ValueError, match="none with a token to guess"):
+        next_token.Trigrams(rows)
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 8, 64])

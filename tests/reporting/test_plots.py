@@ -76,6 +76,20 @@ def test_bars_show_estimates_with_their_intervals(shown):
     assert ax.get_xlabel() == "share of tokens"
 
 
+def test_a_bars_value_lies_under_no_interval_and_no_bar(shown):
+    given = {"word pairs": LOW, "model": HIGH, "worse": Estimate(-0.5, -0.6, -0.4, 1, 20)}
+    plots.bars(given, ours=["model"], title="hits", xlabel="share of tokens", human=0.88)
+    (ax,) = shown
+    ax.figure.canvas.draw()
+    inside = ax.get_window_extent()
+    for text, estimate in zip(ax.texts[:3], given.values(), strict=True):
+        low, high = (ax.transData.transform((end, 0))[0] for end in estimate.interval)
+        box = text.get_window_extent()
+        assert box.x0 > high if estimate.mean > 0 else box.x1 < low
+        assert inside.x0 < box.x0 and box.x1 < inside.x1, "it would run out of the plot"
+        assert text.get_color() == "black" and text.get_bbox_patch().get_facecolor() == to_rgba("white")
+
+
 def test_a_curve_has_lines_bands_and_what_it_is_compared_with(shown):
     series = {"calibrated": (plots.OURS, [LOW, HIGH]), "raw": (plots.BASELINE, [LOW, LOW])}
     lines = [("zero-shot", plots.MUTED, 0.55)]

@@ -44,10 +44,10 @@ def test_a_decorated_function_stands_in_its_own_file(capsys):
 
 
 def test_a_class_loses_its_own_docstring_only(capsys):
-    text = "\n".join(printed(capsys, next_token.Bigrams))
-    assert text.startswith("# course_utils/evaluation/next_token.py\nclass Bigrams:\n")
-    assert "The strongest cheap guess" not in text
-    assert '"""Count pairs of neighbours.' in text
+    text = "\n".join(printed(capsys, next_token.Trigrams))
+    assert text.startswith("# course_utils/evaluation/next_token.py\nclass Trigrams:\n")
+    assert "The best of the cheap tables" not in text
+    assert '"""Count what follows two, one and no tokens.' in text
 
 
 def without(text):
