@@ -88,6 +88,15 @@ def physical_cores(root=Path("/"), logical=None):
     return max(1, math.floor(min(cores, cpu_quota(root))))
 
 
+def waiting_share(root=Path("/")):
+    """Of the last ten seconds, the share in which something here waited for a core; None where the system cannot say.
+
+    Linux's pressure figures: "some avg10=12.34 avg60=…" in per cent.
+    """
+    found = re.search(r"^some avg10=([\d.]+)", _read(root / "proc/pressure/cpu"), re.MULTILINE)
+    return float(found[1]) / 100 if found else None
+
+
 def cpu_facts(root=Path("/")):
     """(name, flags): the processor's name and, on Linux, the set of its instruction-set flags."""
     facts = {}

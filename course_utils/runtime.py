@@ -34,6 +34,9 @@ LOUD = ("bitsandbytes", "torchao", "torch.utils._pytree")
 _started = None
 
 
+BUSY = 0.3  # share of the last ten seconds in which something waited for a core
+
+
 @dataclass(frozen=True)
 class Run:
     """Everything that start() decided.
@@ -180,6 +183,7 @@ def _decide(asked, seed, threads, threads_reason, hub):
         "hub": hub,
         "runs": places,
         "note": " ".join(devices.several_gpus(device) or ()),
+        "busy": _busy(),
     }
     return Run(
         tier=tier,
@@ -196,6 +200,14 @@ def _decide(asked, seed, threads, threads_reason, hub):
         persistent=survives,
         reasons=tuple(f"{name:<9} {line}" for name, line in lines.items() if line),
     )
+
+
+def _busy():
+    """What to say where other programs take the cores; None where they do not, or the system cannot tell."""
+    share = machine.waiting_share() or 0
+    if share < BUSY:
+        return None
+    return f"in {share:.0%} of the last ten seconds a program waited for a core: close others, or expect longer minutes"
 
 
 def start(*, quiet=False):

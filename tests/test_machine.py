@@ -94,6 +94,13 @@ def test_a_limit_above_the_machine_is_none(tmp_path):
     assert machine.memory_gib(system(tmp_path, {**MEMINFO, **files})) == (16, 10)
 
 
+@pytest.mark.parametrize(
+    ("text", "share"), [("some avg10=43.50 avg60=1.00 avg300=0.2 total=9\nfull avg10=0.00", 0.435), ("", None)]
+)
+def test_what_waits_for_a_core(tmp_path, text, share):
+    assert machine.waiting_share(system(tmp_path, {"proc/pressure/cpu": text})) == share
+
+
 def test_cpu_facts(tmp_path):
     files = {
         "proc/cpuinfo": "processor: 0\nmodel name\t: Some CPU\nflags\t: fma avx2 amx_bf16\n\nmodel name\t: other\n"

@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers.faked_machines import fake_cpu, fake_cuda, fake_mps
 
-from course_utils import devices, folders, runtime
+from course_utils import devices, folders, machine, runtime
 
 HUB = ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "TOKENIZERS_PARALLELISM")
 
@@ -24,6 +24,7 @@ def fresh(monkeypatch, tmp_path):
         monkeypatch.delenv(name)
     monkeypatch.setenv("COURSE_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(runtime, "_started", None)
+    monkeypatch.setattr(machine, "waiting_share", lambda: None)
     monkeypatch.delitem(sys.modules, "huggingface_hub.constants", raising=False)
     threads = torch.get_num_threads()
     yield
@@ -65,6 +66,14 @@ def test_two_gpus_get_a_line(monkeypatch, capsys):
     fake_cuda(monkeypatch, (7, 5), count=2)
     runtime.start()
     assert "note      2 GPUs are visible" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.62, True), (0.1, False), (None, False)])
+def test_a_busy_machine_is_said(share, said, monkeypatch, capsys):
+    monkeypatch.setattr(machine, "waiting_share", lambda: share)
+    runtime.start()
+    shown = capsys.readouterr().out
+    assert ("busy      in 62% of the last ten seconds" in shown) == said and ("busy" in shown) == said
 
 
 def test_quiet_prints_nothing_and_current_remembers(monkeypatch, capsys):

@@ -25,7 +25,7 @@ SETTINGS = {
 }
 
 
-def play(script, contenders, rounds, options=(), say=print):
+def play(script, contenders, rounds, options=(), say=print, settings=None):
     """Run every contender once a round, so that whatever else the machine does meets all of them.
 
     Args:
@@ -33,6 +33,7 @@ def play(script, contenders, rounds, options=(), say=print):
         contenders: names, in the order of play.
         rounds: how often.
         options: further arguments for every contender.
+        settings: {contender: environment variables of its own}, None for one to be without.
 
     Returns:
         {contender: [result of each round]}.
@@ -44,7 +45,8 @@ def play(script, contenders, rounds, options=(), say=print):
     for number in range(1, rounds + 1):
         for name in contenders:
             command = [sys.executable, str(script), "--contender", name, *map(str, options)]
-            environment = {**os.environ, **SETTINGS}
+            asked = {**os.environ, **SETTINGS, **(settings or {}).get(name, {})}
+            environment = {variable: value for variable, value in asked.items() if value is not None}
             done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
             if done.returncode:
                 raise RuntimeError(f"{name} failed with status {done.returncode}:\n{done.stderr[-1500:]}")

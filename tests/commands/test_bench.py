@@ -123,6 +123,34 @@ def test_the_suites_give_the_names_that_the_design_fixes():
     assert len(suite.verdicts({name: [result] for name in ("ours", "transformers")})) == 3
 
 
+def test_each_policy_of_waiting_has_an_environment_of_its_own(tmp_path, monkeypatch):
+    suite, script = suite_of("threads"), tmp_path / "suite.py"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    script.write_text("import json, os\nprint(json.dumps({'policy': os.environ.get('OMP_WAIT_POLICY', 'unset')}))")
+    settings = {f"{policy}, quiet": variables for policy, variables in suite.POLICIES.items()}
+    played = side_by_side.play(script, settings, 1, say=lambda text, flush: None, settings=settings)
+    seen = [found["policy"] for (found,) in played.values()]
+    assert seen == ["unset", "active", "passive", "unset", "unset"]
+
+
+def test_a_policy_is_compared_with_the_system_s_own_in_the_same_place():
+    suite = suite_of("threads")
+    speeds = {"as the system has it, quiet": 10.0, "as the system has it, busy": 2.0}
+    speeds |= {"sleeping, quiet": 9.0, "sleeping, busy": 5.0}
+    records = suite.verdicts({name: [{"tokens_per_second": speed}] for name, speed in speeds.items()})
+    assert {record["name"]: record["ratio"] for record in records} == {
+        "threads/sleeping, quiet": 0.9, "threads/sleeping, busy": 2.5,
+    }  # fmt: skip
+
+
+def test_the_neighbour_is_gone_afterwards():
+    suite = suite_of("threads")
+    with suite.neighbour():
+        pass
+    found = subprocess.run(["pgrep", "-f", f"-c {suite.NEIGHBOUR}"], capture_output=True, text=True)
+    assert found.stdout == ""
+
+
 def test_an_unknown_suite_is_named(capsys):
     assert bench.main(["sfr"]) == 2
     assert "no benchmark sfr" in capsys.readouterr().err
