@@ -73,7 +73,7 @@ def test_a_busy_machine_is_said(share, said, monkeypatch, capsys):
     monkeypatch.setattr(machine, "waiting_share", lambda: share)
     runtime.start()
     shown = capsys.readouterr().out
-    assert ("busy      in 62% of the last ten seconds" in shown) == said and ("busy" in shown) == said
+    assert ("\nbusy      in 62% of the last ten seconds" in shown) == said and ("\nbusy " in shown) == said
 
 
 def test_quiet_prints_nothing_and_current_remembers(monkeypatch, capsys):
