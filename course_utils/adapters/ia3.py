@@ -5,8 +5,9 @@
     MLP      y = W_down (l_ff ∘ h)
 
 A vector of ones changes nothing; that is where training starts. Each can be folded into its matrix: rows of W_k and
-W_v, columns of W_down. Beyond the paper: Gemma 3 has a norm behind each of the three, so that only their
-directions count.
+W_v, columns of W_down. Beyond the paper: Gemma 3 has a norm x / √(mean x² + ε) behind each of the three, so that a
+factor c common to all channels does exactly what dividing this ε by c² would do: nothing where mean x² is large
+against ε, a good deal where x is nearly zero.
 """
 
 import torch

@@ -53,14 +53,16 @@ class Exam:
 
     @classmethod
     def of(cls, count, tokenizer, *, domain="movies", split="test", spread=False):
-        """The first `count` reviews of a split, or as many spread evenly over it.
+        """The first `count` reviews of a split, or as many spread evenly over it, from the middle of each stretch.
 
-        The first 200 test reviews happen to be the hardest tenth of the first 2,000 for a model without training.
+        The first 200 test reviews happen to be the hardest tenth of the first 2,000 for a model without training. And
+        of the ten samples that take every tenth of these 2,000, the one that begins with the first is the hardest or
+        second hardest for all seven recorded methods, the one that begins in the middle for three.
         """
         rows = reviews.load(domain, split)
         count = min(count, len(rows))
         step = len(rows) // count if spread else 1
-        return cls(list(rows.select(range(0, step * count, step))), tokenizer)
+        return cls(list(rows.select(range(step // 2, step * count, step))), tokenizer)
 
     @property
     def truth(self):

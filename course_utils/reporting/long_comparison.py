@@ -21,13 +21,16 @@ WORDS = {"holds": "above", "fails": "below", "undecided": "not told apart from"}
 def show_bars(known, arm):
     """From where to where: every method's correlation before its first step and after its last, and the baselines.
 
+    The values stand in one column at the right, where no line crosses them.
+
     Args:
         known: the record, as `reference.load("comparison")` gives it.
-        arm: the method of this notebook, drawn in our colour.
+        arm: the method of this notebook, drawn in our colour, with a mark of its own shape and twice the size.
     """
     summary, setting = known["summary"], known["setting"]
     names = [name for name, found in summary.items() if "alone" in found]
-    alt = "each trained method is a line from its untrained start to a mark with a short interval, near one another"
+    alt = "each trained method is a line from its untrained start to a mark with a short interval, near one another; "
+    alt += f"the largest mark is {TITLES[arm]}"
     size = (9, 1.4 + 0.5 * len(names))
     with plots.axes(
         title="The long comparison", xlabel="correlation, 95 % interval", ylabel="", size=size, alt=alt
@@ -38,8 +41,10 @@ def show_bars(known, arm):
             if start := found.get("start"):
                 ax.plot([max(start.values()), mean], [place, place], "-", color=plots.MUTED, marker="|", zorder=1)
             color = color if "seeds" in found else plots.HUMAN
-            ax.errorbar(mean, place, xerr=[[mean - low], [high - mean]], fmt="o", color=color, capsize=4)
-            ax.text(high + 0.01, place, f"{mean:.3f}", va="center", fontsize=12)
+            look = {"fmt": plots.MARKERS[color], "markersize": 16 if name == arm else 8, "color": color, "capsize": 4}
+            ax.errorbar(mean, place, xerr=[[mean - low], [high - mean]], **look)
+            edge = ax.get_yaxis_transform()  # x from 0 to 1, y in data
+            ax.text(1.02, place, f"{mean:.3f}", va="center", fontsize=12, transform=edge)
         ax.axvline(known["points"]["baselines"]["person"], color=plots.HUMAN, linestyle="--")
         ax.set_yticks(range(len(names)), [TITLES[name] for name in names])
         ax.set_ylim(len(names) - 0.5, -0.5)

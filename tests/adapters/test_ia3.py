@@ -31,12 +31,33 @@ def test_the_mlp_is_rescaled_before_its_matrix_the_rest_behind(base):
     assert found == {"k_proj": False, "v_proj": False, "down_proj": True}
 
 
-def test_gemmas_norm_on_keys_leaves_only_the_direction(ours, logits):
-    model = ours("ia3", {"targets": ("k_proj",), "on_input": ()})
+NORMS = {"k_proj": "k_norm", "v_proj": "post_attention_layernorm", "down_proj": "post_feedforward_layernorm"}
+
+
+def turned(model, kind, factor, epsilon=1.0):
+    """The model, in place, with all factors of one kind larger, and the ε of the norms behind them."""
+    for name, layer in layers.wrapped(model).items():
+        layer.rescale.data *= factor if name.endswith(kind) else 1
+    for name, norm in model.named_modules():
+        if name.endswith(NORMS[kind]):
+            norm.eps *= epsilon
+    return model
+
+
+@pytest.mark.parametrize("kind", NORMS)
+def test_a_common_factor_is_a_smaller_epsilon_of_gemmas_norm_and_nothing_else(ours, logits, kind):
+    model = ours("ia3", {})
     expected = logits(model)
-    for layer in layers.wrapped(model).values():
-        layer.rescale.data *= 5
-    torch.testing.assert_close(logits(model), expected, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(logits(turned(model, kind, 5, 25)), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(logits(turned(model, kind, 1 / 5, 1 / 25)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_where_a_vector_is_nearly_zero_the_length_counts_as_well(ours, logits):
+    for size, felt in ((1, False), (1e-3, True)):
+        model = turned(ours("ia3", {}), "down_proj", size)
+        expected = logits(model)
+        moved = (logits(turned(model, "down_proj", 5)) - expected).abs().max().item()
+        assert (moved > 0.1) == felt, f"at {size} of its size a fivefold MLP moves the logits by {moved}"
 
 
 def test_a_layer_with_a_bias_is_refused():

@@ -4,6 +4,7 @@ import torch
 
 from course_utils.data import graded as data
 from course_utils.evaluation import graded
+from course_utils.reporting import reference
 from course_utils.training.graded import GradedLoss
 
 TEXTS = ["the film is good", "bad", "a great movie is great", "the movie"]
@@ -53,8 +54,22 @@ def test_an_exam_is_the_head_of_a_split_or_spread_over_it(monkeypatch):
     def drawn(count, **how):
         return [row["id"] for row in graded.Exam.of(count, None, **how).rows]
 
-    assert drawn(3) == [0, 1, 2] and drawn(3, spread=True) == [0, 3, 6]
+    assert drawn(3) == [0, 1, 2]
+    assert drawn(3, spread=True) == [1, 4, 7], "the middle of 0 1 2, of 3 4 5, of 6 7 8"
+    assert drawn(5, spread=True) == [1, 3, 5, 7, 9] and drawn(1, spread=True) == [5]
     assert drawn(99) == drawn(99, spread=True) == list(range(11))
+
+
+def test_the_middle_of_each_tenth_is_less_often_the_hardest_sample_than_its_first():
+    points = reference.load("comparison")["points"]
+    truth = graded.from_line(points["baselines"]["truth"])
+    hardest = {0: 0, 5: 0}
+    for arm in ("full", "ia3", "lora", "lora-r1", "p-tuning", "prefix", "prompt"):
+        runs = [graded.from_line(points[f"test-{arm}-{seed}"]["predicted"]) for seed in range(3)]
+        means = [sum(graded.correlation(run[first::10], truth[first::10]) for run in runs) for first in range(10)]
+        for first in hardest:
+            hardest[first] += means[first] <= sorted(means)[1]
+    assert hardest == {0: 7, 5: 3}, "what the docstring of Exam.of says of the record"
 
 
 def test_the_strongest_is_what_correlates_best():

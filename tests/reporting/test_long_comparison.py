@@ -84,6 +84,22 @@ def test_bars_say_how_many_seeds_stand_behind_them(known, capsys):
     assert "2,000 reviews, 36 steps, 1 seeds of each trained method" in out and "one person, 0.880" in out
 
 
+def test_values_stand_beside_the_plot_and_the_own_method_has_the_largest_mark(known, monkeypatch):
+    shown = []
+    monkeypatch.setattr(long_comparison.plots, "_show", lambda figure, text: shown.append((figure, text)))
+    long_comparison.show_bars(known, "lora")
+    ((figure, text),) = shown
+    (ax,) = figure.axes
+    values = {label.get_text(): label for label in ax.texts}
+    assert set(values) == {"0.420", "0.850", "0.830"}
+    begins = [label.get_transform().transform(label.get_position())[0] for label in values.values()]
+    assert min(begins) > ax.bbox.x1, "no line of the plot reaches there"
+    marks = [line for line in ax.lines if line.get_marker() in ("o", "s", "^")]
+    (largest,) = (line for line in marks if line.get_markersize() > 8)
+    assert largest.get_ydata()[0] == 1 and len({line.get_marker() for line in marks}) == 3
+    assert text.endswith("the largest mark is LoRA r8")
+
+
 def test_tables_leave_a_dash_where_nothing_was_measured(known, capsys):
     long_comparison.show_shift(known)
     out = capsys.readouterr().out
