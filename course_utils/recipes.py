@@ -226,7 +226,7 @@ _ROWS = {
     },
     "05": {
         # fewer shots, shares and draws than the recorded experiment `icl`, which the notebook shows beside them
-        "cpu": InContext(2, 1.6, False, (0, 2, 16), 200, 6, 100, 48, 2, (0.0, 0.5, 1.0), _WRITTEN, 16),
+        "cpu": InContext(2, 2.4, False, (0, 2, 16), 200, 6, 100, 48, 2, (0.0, 0.5, 1.0), _WRITTEN, 16),
         "gpu-16gb": InContext(5, 4, False, _SHOTS, 400, 8, 400, 200, 6, _FLIPPED, _WRITTEN, 32),
         "gpu-24gb": InContext(5, 4, False, _SHOTS, 800, 12, 400, 400, 8, _FLIPPED, _WRITTEN, 32),
         "gpu-80gb": InContext(5, 4, False, _SHOTS, 1500, 16, 400, 800, 12, _FLIPPED, _WRITTEN, 32),

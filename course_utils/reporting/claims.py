@@ -80,7 +80,8 @@ def check(
 
     Args:
         measured: the number; `interval`: its (low, high), or None when the measurement is exact; `n`: how many items.
-        exact: whether every machine gets this very number, as a count of weights; then it is printed without the mark.
+        exact: whether every machine gets this very number, as a count of weights or what stands in a record; then it is
+            printed without the mark.
         at_least, at_most, kind, baseline, statement: may repeat what `expect` said, never change it. A claim that
             was not expected needs all of them here.
 
@@ -153,11 +154,10 @@ def _bound(record):
 def _measured(record, exact):
     """The value with its interval as the reader sees it; a difference from zero gets its sign."""
     signed = record["threshold"] == 0 and record["measured"] is not None
-    if exact:
-        return f"{record['measured']:,.6g}"
-    if record["interval"] is None:
-        return numbers.about(record["measured"], signed=signed)
-    return numbers.estimate(record["measured"], record["interval"], signed=signed)
+    if record["interval"] is not None:
+        shown = numbers.recorded if exact else numbers.estimate
+        return shown(record["measured"], record["interval"], signed=signed)
+    return f"{record['measured']:,.6g}" if exact else numbers.about(record["measured"], signed=signed)
 
 
 def _threshold(id, at_least, at_most):

@@ -60,10 +60,12 @@ def test_a_gain_over_nothing_has_a_sign_and_an_exact_number_no_mark(capsys):
     claims.check("a", measured=0.1, interval=(-0.05, 0.25), at_least=0, **rest)
     claims.check("b", measured=46080, exact=True, at_most=50000, **rest)
     claims.check("c", measured=0.91, at_least=0.9, **rest)
+    claims.check("d", measured=0.1, interval=(-0.05, 0.25), exact=True, at_least=0, **rest)
     assert [line.partition(" (s;")[0] for line in capsys.readouterr().out.splitlines()] == [
         "a (observed): ≈+0.10 [≈−0.05, ≈+0.25] against at least 0: undecided",
         "b (observed): 46,080 against at most 50000: holds",
         "c (observed): ≈0.910 against at least 0.9: holds",
+        "d (observed): +0.10 [−0.05, +0.25] against at least 0: undecided",
     ]
 
 
