@@ -14,7 +14,17 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 TESTS = sorted(path.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("*.py"))
 # Tests of the whole instead of one module
 FREE = {
-    f"test_{name}.py" for name in ("alone", "architecture", "contracts", "invariants", "nbval", "notebooks", "offline")
+    f"test_{name}.py"
+    for name in (
+        "alone",
+        "architecture",
+        "contracts",
+        "invariants",
+        "nbval",
+        "notebook_sections",
+        "notebooks",
+        "offline",
+    )
 } | {"models/test_hostile_folders.py", "data/test_bad_rows.py"}
 each_module = pytest.mark.parametrize("module", MODULES)
 

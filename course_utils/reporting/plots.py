@@ -67,7 +67,8 @@ def axes(*, title, xlabel, ylabel, size=None, alt=None):
 def described(ax, alt=None):
     """A plot in words: its title, axes and the names of its lines or bars, then what the author says of it."""
     named = ax.get_legend_handles_labels()[1] or [text.get_text() for text in ax.get_yticklabels() if not _number(text)]
-    parts = [f"Plot: {ax.get_title(loc='left')}", f"horizontal: {ax.get_xlabel()}"]
+    parts = [f"Plot: {ax.get_title(loc='left')}"]
+    parts += [f"horizontal: {ax.get_xlabel()}"] * bool(ax.get_xlabel())
     parts += [f"vertical: {ax.get_ylabel()}"] * bool(ax.get_ylabel())
     parts += [f"shown: {', '.join(dict.fromkeys(filter(None, named)))}"] * any(named)
     return "; ".join(parts) + (f". {alt}" if alt else ".")
