@@ -9,6 +9,7 @@ import sys
 from typing import NamedTuple
 
 import course_utils
+from course_utils import streams
 
 OLDEST, NEWEST = course_utils.__pythons__
 
@@ -104,4 +105,5 @@ def unsuitable_python():
 
 
 if __name__ == "__main__":
+    streams.settle()
     sys.exit(main(sys.argv[1:]))

@@ -16,7 +16,7 @@ GIB = 2**30
 def _read(path):
     """The stripped content of a small system file, "" when it cannot be read."""
     try:
-        return path.read_text(errors="replace").strip()
+        return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
 

@@ -16,7 +16,7 @@ from course_utils import folders
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("name", ["__init__.py", "__main__.py"])
+@pytest.mark.parametrize("name", ["__init__.py", "__main__.py", "streams.py"])
 def test_what_comes_before_the_version_check_parses_under_an_old_python(name):
     ast.parse((ROOT / "course_utils" / name).read_text(encoding="utf-8"), feature_version=(3, 8))
 
