@@ -68,7 +68,7 @@ def run(command, argv):
             python = environment.ensure(command.extras)
             if not environment.is_this_python(python):
                 return environment.hand_over(python, argv)
-        if command.assets:
+        if command.assets and not {"-h", "--help"} & set(argv):
             environment.fetch_missing_assets()
         return importlib.import_module("course_utils.commands." + command.module).main(argv[1:])
     except (environment.SetupError, AssetError, folders.PlaceError) as error:
