@@ -7,9 +7,8 @@ Kaggle all get the same bytes without an account. Packages are downloaded and re
 """
 
 import shutil
-from pathlib import Path
 
-from course_utils import downloads, files, runtime
+from course_utils import downloads, files, folders, runtime
 from course_utils.files import AssetError
 from course_utils.pinned_files import ASSETS, Asset, damaged
 
@@ -134,7 +133,7 @@ def export(folder, report=print):
     Raises:
         AssetMissing, AssetError: something is not fetched, damaged, or the folder has no room.
     """
-    target = Path(folder).expanduser().resolve()
+    target = folders.own(folder, "COURSE_HOME").resolve()
     verify()
     sources = [folder_of(asset) for asset in ASSETS.values()]
     sources += [path for path in sorted((runtime.home() / "models").glob("[!.]*")) if path.is_dir()]
