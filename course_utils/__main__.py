@@ -9,6 +9,7 @@ import sys
 from typing import NamedTuple
 
 import course_utils
+from course_utils import streams
 
 OLDEST, NEWEST = course_utils.__pythons__
 
@@ -67,7 +68,7 @@ def run(command, argv):
             python = environment.ensure(command.extras)
             if not environment.is_this_python(python):
                 return environment.hand_over(python, argv)
-        if command.assets:
+        if command.assets and not {"-h", "--help"} & set(argv):
             environment.fetch_missing_assets()
         return importlib.import_module("course_utils.commands." + command.module).main(argv[1:])
     except (environment.SetupError, AssetError, folders.PlaceError) as error:
@@ -104,4 +105,5 @@ def unsuitable_python():
 
 
 if __name__ == "__main__":
+    streams.settle()
     sys.exit(main(sys.argv[1:]))

@@ -10,7 +10,6 @@ is run; of the two source packages pip asks the build backend for metadata, afte
 import contextlib
 import hashlib
 import shutil
-from pathlib import Path
 
 from course_utils import downloads, files, folders, runtime
 from course_utils.files import AssetError
@@ -159,7 +158,7 @@ def export(folder, report=print):
     Raises:
         AssetMissing, AssetError: something is not fetched, damaged or a link, or the folder has no room.
     """
-    target = Path(folder).expanduser().resolve()
+    target = folders.own(folder, "COURSE_HOME").resolve()
     verify()
     sources = [folder_of(asset) for asset in ASSETS.values()]
     for path in sorted((runtime.home() / "models").glob("[!.]*")):

@@ -15,7 +15,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from course_utils import files
+from course_utils import files, streams
 from course_utils.files import AssetError
 from course_utils.pinned_files import damaged
 
@@ -89,12 +89,14 @@ def _run_pip(download, folder):
     if os.environ.get("COURSE_OFFLINE", "").lower() not in ("", "0", "false", "no"):
         raise AssetError(f"COURSE_OFFLINE is set, so {download.project} is not downloaded. Unset it and try again.")
     requirements = folder / "requirements.txt"
-    requirements.write_text(f"{download.project}=={download.version} --hash=sha256:{download.sha256}\n")
+    requirements.write_text(
+        f"{download.project}=={download.version} --hash=sha256:{download.sha256}\n", encoding="utf-8"
+    )
     form = "--only-binary" if download.kind == "wheel" else "--no-binary"
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", form, download.project]
     command += ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
     command += ["--dest", str(folder), "-r", str(requirements)]
-    came = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    came = streams.heard(command, stderr=subprocess.PIPE)
     requirements.unlink()
     if came.returncode:
         raise _explain(download, came.stdout + came.stderr)

@@ -42,13 +42,13 @@ def default_home():
     if host() == "kaggle":
         return ROOT / "kaggle/working" / NAME
     if platform.system() == "Windows":
-        return Path(os.environ.get("LOCALAPPDATA") or _own() / "AppData/Local") / NAME
+        return Path(os.environ.get("LOCALAPPDATA") or own() / "AppData/Local") / NAME
     if platform.system() == "Darwin":
-        return _own() / "Library/Caches" / NAME
-    return Path(os.environ.get("XDG_CACHE_HOME") or _own() / ".cache") / NAME
+        return own() / "Library/Caches" / NAME
+    return Path(os.environ.get("XDG_CACHE_HOME") or own() / ".cache") / NAME
 
 
-def _own(folder="~", variable="COURSE_HOME"):
+def own(folder="~", variable="COURSE_HOME"):
     """The path with ~ resolved. Raises PlaceError where the system knows no home folder of this user."""
     try:
         return Path(folder).expanduser()
@@ -69,7 +69,7 @@ def settle():
         if asked := _asked(variable):
             os.environ[variable] = str(asked)
     model = os.environ.get("COURSE_MODEL", "").strip()
-    if model and (folder := _own(model, "COURSE_MODEL")).is_dir():  # else a name on the hub
+    if model and (folder := own(model, "COURSE_MODEL")).is_dir():  # else a name on the hub
         os.environ["COURSE_MODEL"] = str(folder.absolute())
 
 
@@ -91,7 +91,7 @@ def writable(folder):
 def _asked(variable):
     """The absolute path in an environment variable, None when it is unset or empty."""
     value = os.environ.get(variable, "").strip()
-    return _own(value, variable).absolute() if value else None
+    return own(value, variable).absolute() if value else None
 
 
 def _made(folder, variable):

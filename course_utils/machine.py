@@ -22,7 +22,7 @@ def in_notebook():
 def _read(path):
     """The stripped content of a small system file, "" when it cannot be read."""
     try:
-        return path.read_text(errors="replace").strip()
+        return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from course_utils import devices, machine
 from course_utils.devices import TIERS
-from course_utils.folders import KEEP, home, home_is_shared, host, results, runs, settle, survival
+from course_utils.folders import KEEP, home, home_is_shared, host, own, results, runs, settle, survival
 
 if TYPE_CHECKING:
     import torch
@@ -108,7 +108,7 @@ def _threads():
 
 def is_hub_id(model):
     """True for a name on the Hugging Face hub ("google/gemma-3-270m"), False for a folder, None or ""."""
-    if not model or Path(model).expanduser().exists():
+    if not model or own(model, "COURSE_MODEL").exists():
         return False
     return re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", model) is not None
 

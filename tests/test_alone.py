@@ -50,7 +50,7 @@ class Alone:
         self.folder.mkdir()
         self.python = environment.python_of(self.plain)
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(self.plain)], check=True)
-        (site,) = self.plain.glob("lib/python3*/site-packages")
+        site = Path(sysconfig.get_path("purelib", "venv", {"base": str(self.plain)}))
         colabs = Path(sys.prefix) / environment.COLAB_WIDGETS
         assert colabs.is_dir(), f"Colab's widgets are not in {colabs}: run python -m course_utils setup"
         for home in dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib")):

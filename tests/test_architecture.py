@@ -47,6 +47,11 @@ def test_nothing_runs_code_from_elsewhere(module):
     assert rules.unsafe_code(parsed((PACKAGE / module).read_text(encoding="utf-8"))) == []
 
 
+@each_module
+def test_texts_are_read_and_written_in_a_named_encoding(module):
+    assert rules.unnamed_encodings(parsed((PACKAGE / module).read_text(encoding="utf-8"))) == []
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
 def test_no_notebook_runs_code_from_elsewhere(path):
     cells = notebook_form.code_cells(nbformat.read(path, as_version=4))
@@ -140,6 +145,33 @@ def test_imports_to_the_right_are_found(module, source, fires):
 )
 def test_unsafe_code_is_found(source, fires):
     assert bool(rules.unsafe_code(parsed(source))) is fires
+
+
+@pytest.mark.parametrize(
+    ("source", "fires"),
+    [
+        ("open(path)", True),
+        ("open(path, 'a')", True),
+        ("open(path, mode='w')", True),
+        ("open(path, 'rb')", False),
+        ("open(path, encoding='utf-8')", False),
+        ("path.open('w')", True),
+        ("path.open('wb')", False),
+        ("path.read_text()", True),
+        ("path.read_text('utf-8')", False),
+        ("path.write_text(text)", True),
+        ("path.write_text(text, 'utf-8')", False),
+        ("path.write_text(text, encoding='utf-8')", False),
+        ("gzip.open(path, 'rt')", True),
+        ("tarfile.open(path, 'r:gz')", False),
+        ("tempfile.NamedTemporaryFile('w')", True),
+        ("tempfile.TemporaryFile(dir=folder)", False),
+        ("subprocess.run(command, text=True)", True),
+        ("subprocess.run(command, text=True, encoding='utf-8')", False),
+    ],
+)
+def test_an_encoding_that_is_left_to_the_system_is_found(source, fires):
+    assert bool(rules.unnamed_encodings(parsed(source))) is fires
 
 
 def test_long_functions_are_found_and_docstrings_are_free():

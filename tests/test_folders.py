@@ -209,16 +209,32 @@ def test_a_model_of_the_hub_is_no_folder(monkeypatch, tmp_path, model):
     assert os.environ["COURSE_MODEL"] == model
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows knows the home folder otherwise")
-def test_without_a_home_folder_the_sentence_names_the_variable(monkeypatch, tmp_path):
-    import pwd
-
-    def nobody(uid):
-        raise KeyError(uid)
-
+@pytest.fixture
+def homeless(monkeypatch):
+    """A user without HOME and without an entry among the system's users."""
     for name in ("HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(pwd, "getpwuid", nobody)
+
+    def no_entry(*_):
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr("pwd.getpwuid", no_entry)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows knows the home folder otherwise")
+@pytest.mark.parametrize("asked", ["is_hub_id", "source", "export"])
+def test_without_a_home_folder_a_path_that_begins_with_it_names_the_variable(asked, homeless):
+    from course_utils import assets, runtime
+    from course_utils.models import custom_model
+
+    call = {"is_hub_id": runtime.is_hub_id, "source": custom_model.source, "export": assets.export}[asked]
+    with pytest.raises(folders.PlaceError, match="no home folder for you") as caught:
+        call("~/mine")
+    assert ("COURSE_MODEL" in str(caught.value)) is (asked != "export")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows knows the home folder otherwise")
+def test_without_a_home_folder_the_sentence_names_the_variable(homeless, monkeypatch, tmp_path):
     with pytest.raises(folders.PlaceError, match=r"no home folder for you (?s:.*)Set COURSE_HOME to a folder"):
         folders.home()
     monkeypatch.setenv("COURSE_RUNS", "~/runs")

@@ -16,7 +16,7 @@ from course_utils import folders
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("name", ["__init__.py", "__main__.py"])
+@pytest.mark.parametrize("name", ["__init__.py", "__main__.py", "streams.py"])
 def test_what_comes_before_the_version_check_parses_under_an_old_python(name):
     ast.parse((ROOT / "course_utils" / name).read_text(encoding="utf-8"), feature_version=(3, 8))
 
@@ -82,6 +82,18 @@ def test_a_place_that_cannot_be_used_is_one_message(variable, monkeypatch, tmp_p
     assert door.run(door.Command("", "clean", environment=False), ["clean"]) == 1
     said = capsys.readouterr()
     assert said.out == "" and f"{variable} leads to" in said.err and said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("word", ["-h", "--help"])
+def test_help_needs_no_assets(word, monkeypatch):
+    def fetched():
+        raise AssertionError("253 MB for a page of help")
+
+    monkeypatch.setattr("course_utils.setup.environment.fetch_missing_assets", fetched)
+    monkeypatch.setattr(door.importlib, "import_module", lambda name: SimpleNamespace(main=lambda argv: 0))
+    assert door.run(door.Command("", "clean", environment=False, assets=True), ["clean", word]) == 0
+    with pytest.raises(AssertionError):
+        door.run(door.Command("", "clean", environment=False, assets=True), ["clean"])
 
 
 def test_a_command_finds_the_places_absolute(monkeypatch, tmp_path):

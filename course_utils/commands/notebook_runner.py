@@ -77,7 +77,7 @@ class PeakMemory(threading.Thread):
     def _high_water(self):
         """The most that the kernel ever held, in bytes, where the system says it; a spike between two looks shows."""
         with suppress(OSError):
-            for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            for line in Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8").splitlines():
                 if line.startswith("VmHWM:"):
                     return int(line.split()[1]) * 1024
         return 0
@@ -97,7 +97,7 @@ def _children(process):
     found = []
     for file in threads.glob("*/children"):
         with suppress(OSError, psutil.Error):  # ended meanwhile
-            for child in map(psutil.Process, map(int, file.read_text().split())):
+            for child in map(psutil.Process, map(int, file.read_text(encoding="utf-8").split())):
                 found += [child, *_children(child)]
     return found
 

@@ -161,7 +161,10 @@ def refusals(log):
     """1, with the list printed, when the guard refused anything; a library may have swallowed the error itself."""
     if not log.exists():
         return 0
-    print("The guard refused connections. Some code tried to leave this machine:\n" + log.read_text(), flush=True)
+    print(
+        "The guard refused connections. Some code tried to leave this machine:\n" + log.read_text(encoding="utf-8"),
+        flush=True,
+    )
     return 1
 
 

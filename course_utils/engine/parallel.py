@@ -20,6 +20,8 @@ import torch.distributed as dist
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
+from course_utils import streams
+
 
 @dataclass(frozen=True)
 class World:
@@ -140,10 +142,10 @@ def launch(arguments, *, processes, output, threads=None, say=print):
     threads = threads or max(1, torch.get_num_threads() // processes)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
     # a notebook may have found the package by a path of its own
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    run = subprocess.Popen(
-        [*command, *arguments], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    environment = streams.speaking() | _quirks() | {"OMP_NUM_THREADS": str(threads)}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8", "errors": "replace"}
+    run = subprocess.Popen([*command, *arguments], env=environment, **pipe)
     tail, over = deque(maxlen=15), False
     for line in run.stdout:
         over = over or "failed (exitcode" in line  # from here on torchrun reports about itself
@@ -156,3 +158,8 @@ def launch(arguments, *, processes, output, threads=None, say=print):
             f"The run in {processes} processes ended with status {run.returncode}. Its last lines:\n{last}"
         )
     return json.loads(result.read_text(encoding="utf-8"))
+
+
+def _quirks(system=os.name):
+    """Variables without which processes do not find each other: torch for Windows is built without libuv."""
+    return {"USE_LIBUV": "0"} if system == "nt" else {}

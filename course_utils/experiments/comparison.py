@@ -136,7 +136,7 @@ def train(arm, run, folder, *, rows=None, **changes):
     job = training.job(learned, recipe, sizes=sizes)
     module = stages.seeded(job.build, recipe.seed)
     result = loop.train(module, job.rows, job.collate, recipe, folder, run=sft.precision(recipe, run), progress=False)
-    timings = [json.loads(line)["seconds"] for line in (folder / "timings.jsonl").read_text().splitlines()]
+    timings = [json.loads(line)["seconds"] for line in (folder / "timings.jsonl").read_bytes().splitlines()]
     known = {
         "learning_rate": recipe.learning_rate, "seed": recipe.seed, "trained": weights.count(module),
         "loss": statistics.mean(result.losses[-8:]), "peak_mb": round(sft_experiment.peak_mb()),

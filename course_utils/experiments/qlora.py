@@ -47,7 +47,7 @@ def measure(point, run, folder):
         job = qlora.job(rows, recipe, rank=RANK, **ARMS[arm])
         module = stages.seeded(job.build, recipe.seed)
     result = loop.train(module, job.rows, job.collate, recipe, folder, run=run, progress=False)
-    timings = [json.loads(line)["seconds"] for line in (folder / "timings.jsonl").read_text().splitlines()]
+    timings = [json.loads(line)["seconds"] for line in (folder / "timings.jsonl").read_bytes().splitlines()]
     known = {
         "losses": [round(loss, 4) for loss in result.losses], "seconds_a_step": statistics.median(timings),
         "peak_mb": round(sft_experiment.peak_mb()),

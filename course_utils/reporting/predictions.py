@@ -10,6 +10,7 @@ keeps its default guesses apart, in the results, so that it never answers in the
 
 import math
 import os
+import sys
 from datetime import UTC, datetime
 
 from course_utils import runtime
@@ -43,7 +44,7 @@ def predict(id, value, *rest, question, unit="", within=None):
 
     A guess may change until it is scored. After that the first one stays: the answer is known.
     """
-    value = _guess(id, value, *rest)
+    value = _given(f"your guess for {id!r}", value, *rest)
     if within is not None and not within[0] <= value <= within[1]:
         raise ValueError(
             f"Your guess for {id!r} is {value:g}; it must lie between {within[0]:g} and {within[1]:g}. "
@@ -75,7 +76,7 @@ def score(id, measured, *, tolerance=None, digits=2, exact=False):
     Returns:
         True when close, None when nothing was guessed.
     """
-    record, measured = _find(id), round(float(measured), digits)
+    record, measured = _find(id), round(float(_given(f"what was measured for {id!r}", measured)), digits)
     if record is None:
         print(f"no guess written down for {id!r}; it is {_truth(measured, '', digits, exact)}")
         return None
@@ -106,16 +107,23 @@ def forget(notebook):
     records.update(headless_path(), lambda kept: [record for record in kept if record["notebook"] != notebook])
 
 
-def _guess(id, *parts):
-    """The guess as Python's own int or float; raises ValueError, with the likely slip, when it is no finite number."""
+def _given(what, *parts):
+    """The value as Python's own int or float; raises ValueError, with the likely slip, when it is no finite number.
+
+    Args:
+        what: "your guess for 'id'" or the like.
+        parts: all that stood where one number is expected.
+    """
     value = parts[0] if len(parts) == 1 else parts
     value = value.item() if getattr(value, "shape", None) == () else value
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
         return value
-    slip = "Write a number, without quotes, with a point and not a comma, as 0.8."
+    slip, came = "Write a number, without quotes, with a point and not a comma, as 0.8.", repr(value)
     if isinstance(value, float):
         slip = "Is it the result of a calculation that went wrong? Write the number itself."
-    raise ValueError(f"Expected a number as your guess for {id!r}, got {value!r}. {slip}")
+    elif isinstance(value, int) and not isinstance(value, bool):
+        slip, came = "Is a digit too many?", f"a whole number of {int(math.log10(abs(value))) + 1} digits"
+    raise ValueError(f"Expected a number as {what}, got {came}. {slip}")
 
 
 def _find(id):

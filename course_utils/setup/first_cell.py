@@ -13,7 +13,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from course_utils import folders
+from course_utils import folders, streams
 from course_utils.setup import requirements
 from course_utils.setup.installers import SetupError
 
@@ -113,7 +113,7 @@ def _install(wheel):
 
 def _say_and_check(command):
     """Run a program, show in the notebook what it says, and stop when it fails."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = streams.heard(command, stderr=subprocess.STDOUT)
     if done.stdout.strip():
         print(done.stdout.strip(), flush=True)
     if done.returncode:

@@ -11,6 +11,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from course_utils import streams
+
 # settings of pip that uv takes under the same name: one for each word, one for each name in a list, one without a value
 REPEATED = {name: f"--{name}" for name in ("extra-index-url", "find-links", "constraint")}
 REPEATED["trusted-host"] = "--allow-insecure-host"
@@ -177,14 +179,14 @@ def _quiet():
 
 def settings_for_uv(python):
     """uv_settings of the pip that this Python has."""
-    asked = subprocess.run([str(python), "-m", "pip", "config", "list"], capture_output=True, text=True)
+    asked = streams.heard([str(python), "-m", "pip", "config", "list"], stderr=subprocess.DEVNULL)
     return uv_settings(asked.stdout) if asked.returncode == 0 else None
 
 
 def pip_would_take(python, pinned, requirement):
     """The version, local part included, that pip would install; only metadata is downloaded. None when unknown."""
     ask = [*pip_command(python), "--quiet", "--dry-run", "--ignore-installed", "--no-deps", "--report", "-"]
-    answer = subprocess.run([*ask, "--constraint", str(pinned), requirement], stdout=subprocess.PIPE, text=True)
+    answer = streams.heard([*ask, "--constraint", str(pinned), requirement])
     try:
         return json.loads(answer.stdout)["install"][0]["metadata"]["version"]
     except (ValueError, LookupError):
@@ -194,5 +196,5 @@ def pip_would_take(python, pinned, requirement):
 def installed_in(python, name):
     """The version of a distribution in another Python, None without one."""
     ask = f"from importlib.metadata import version; print(version({name!r}))"
-    answer = subprocess.run([str(python), "-I", "-c", ask], capture_output=True, text=True)
+    answer = streams.heard([str(python), "-I", "-c", ask], stderr=subprocess.DEVNULL)
     return answer.stdout.strip() if answer.returncode == 0 else None

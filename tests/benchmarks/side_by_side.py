@@ -16,6 +16,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
+
+from course_utils import streams  # noqa: E402
+
 # Threads that wait by spinning make everybody up to 20 times slower as soon as another process wants a core
 SETTINGS = {
     "HF_HUB_OFFLINE": "1",
@@ -47,7 +50,7 @@ def play(script, contenders, rounds, options=(), say=print, settings=None):
             command = [sys.executable, str(script), "--contender", name, *map(str, options)]
             asked = {**os.environ, **SETTINGS, **(settings or {}).get(name, {})}
             environment = {variable: value for variable, value in asked.items() if value is not None}
-            done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
+            done = streams.heard(command, environment, stderr=subprocess.PIPE, cwd=ROOT)
             if done.returncode:
                 raise RuntimeError(f"{name} failed with status {done.returncode}:\n{done.stderr[-1500:]}")
             result = json.loads(done.stdout.splitlines()[-1])
@@ -113,7 +116,7 @@ def laps(times):
 
 def seconds_of(output):
     """The seconds of each step of a run of ours, from its folder."""
-    return [json.loads(line)["seconds"] for line in (output / "timings.jsonl").read_text().splitlines()]
+    return [json.loads(line)["seconds"] for line in (output / "timings.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def store(records):
@@ -129,7 +132,7 @@ def peak_memory_mb():
     """The most memory this process held at once, in MiB."""
     status = Path("/proc/self/status")
     if status.exists():
-        return int(re.search(r"VmHWM:\s+(\d+)", status.read_text()).group(1)) / 1024
+        return int(re.search(r"VmHWM:\s+(\d+)", status.read_text(encoding="utf-8")).group(1)) / 1024
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)

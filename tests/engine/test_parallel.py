@@ -63,6 +63,10 @@ def test_a_failed_run_ends_with_its_last_lines(tmp_path):
         launch(["parallel_run", str(tmp_path), "lorra", "3"], processes=2, output=tmp_path, say=lambda line: None)
 
 
+def test_on_windows_torch_finds_its_processes_without_libuv():
+    assert parallel._quirks("nt") == {"USE_LIBUV": "0"} and parallel._quirks("posix") == {}
+
+
 def test_alone_nothing_is_wrapped():
     module, recipe = SmallLoss(), TrainingRecipe(steps=1, batch_size=3, learning_rate=1e-3)
     assert parallel.world() == World(0, 1) and parallel.wrap(module, recipe, World()) is module

@@ -92,6 +92,29 @@ def _unsafe_call(call):
         yield f"{name} runs a text as code"
 
 
+def unnamed_encodings(tree):
+    """Texts that are read or written in the code page of the system, which differs from machine to machine."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [f"line {call.lineno}: {ast.unparse(call.func)} without encoding" for call in calls if _unnamed(call)]
+
+
+def _unnamed(call):
+    owner, _, name = ast.unparse(call.func).rpartition(".")
+    words = {word.arg: getattr(word.value, "value", ...) for word in call.keywords}
+    if "encoding" in words or owner in ("tarfile", "zipfile", "os", "safetensors"):
+        return False
+    if name in ("read_text", "write_text"):
+        return len(call.args) <= (name == "write_text")
+    if words.get("text") is True or words.get("universal_newlines") is True:
+        return True
+    if name in ("open", "fdopen", "NamedTemporaryFile", "TemporaryFile"):
+        place = 1 if owner in ("", "io", "gzip", "bz2", "lzma") else 0
+        given = [getattr(arg, "value", ...) for arg in call.args[place : place + 1]]
+        mode = words.get("mode", *(given or ["w+b" if "Temporary" in name else "r"]))
+        return isinstance(mode, str) and "b" not in mode
+    return False
+
+
 def long_functions(tree):
     """Functions longer than they may be, counted from `def` to their end without their docstring.
 

@@ -105,6 +105,20 @@ def test_a_number_of_numpy_or_torch_is_a_guess(value, capsys):
     assert printed(capsys) == ["your guess, before the run: 0.5 – accuracy with 16 examples"]
 
 
+def test_a_whole_number_beyond_all_floats_is_refused():
+    with pytest.raises(ValueError, match=r"a number as your guess for 'parameters', got a whole number of 401 digits"):
+        predictions.predict("parameters", 10**400, question="parameters")
+
+
+@pytest.mark.parametrize("measured", [float("nan"), np.float32("inf"), None, "0,5", [0.5], True])
+def test_what_was_measured_must_be_a_number_and_the_guess_stays_unscored(measured):
+    predictions.predict("a", 0.5, **SHOTS)
+    with pytest.raises(ValueError, match="Expected a number as what was measured for 'a', got ") as caught:
+        predictions.score("a", measured)
+    assert repr(getattr(measured, "item", lambda: measured)()) in str(caught.value)
+    assert predictions.ledger()[0]["measured"] is None
+
+
 def test_a_headless_run_leaves_the_readers_ledger_alone(monkeypatch):
     predictions.predict("a", 0.5, **SHOTS)
     monkeypatch.setenv("COURSE_NOTEBOOK", "05_in_context_learning")

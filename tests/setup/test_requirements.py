@@ -5,11 +5,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from course_utils.setup import requirements
+from course_utils import __main__ as door
+from course_utils.setup import environment, installers, requirements
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -54,11 +56,20 @@ def test_no_pin_is_for_one_machine_only():
     assert not [version for version in pins().values() if not re.fullmatch(r"[0-9][0-9.a-z]*", version)]
 
 
-def test_conda_says_nothing_twice():
-    lines = (ROOT / "environment.yml").read_text(encoding="utf-8").splitlines()
-    entries = [line.strip().removeprefix("- ") for line in lines if line.startswith("  ")]
-    python = "python " + PROJECT["requires-python"]
-    assert entries == [python, "pip", "pip:", "--constraint constraints.txt", "--editable .[lab,test]"]
+def test_conda_names_its_channel_and_leaves_the_build_of_torch_to_the_set_up():
+    made = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    assert made["channels"] == ["conda-forge", "nodefaults"]
+    assert made["dependencies"] == ["python " + PROJECT["requires-python"], "pip"]  # nothing that is said elsewhere too
+
+
+def test_the_three_commands_for_conda_end_in_a_finished_environment():
+    first, second, third = (ROOT / "environment.yml").read_text(encoding="utf-8").splitlines()[0].split(" && ")
+    name = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["name"]
+    assert (first, second) == ("# conda env create -f environment.yml", f"conda activate {name}")
+    assert third.split()[:3] == ["python", "-m", "course_utils"] and third.split()[3] in door.COMMANDS
+    conda = environment.Facts(clone=True, conda=True)
+    assert environment.choose(conda) == "conda"  # into the active environment, by install.everything
+    assert installers.torch_backend("Linux", False, "2.13.0") == "cpu"
 
 
 def test_what_is_missing_or_outside_its_range_is_unmet(monkeypatch):
