@@ -1,8 +1,10 @@
 """What the course needs against what a Python has. Standard library and pip's own copy of `packaging` only."""
 
 import os
+import re
 import sys
 import tomllib
+import warnings
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -74,6 +76,39 @@ def unmet(extras=(), root=ROOT):
     names = {line: _parser()(line).name for line in declared(extras, root)}
     states = [Unmet(name, line, installed_version(name)) for line, name in names.items()]
     return [one for one in states if one.installed is None or not fits(one.requirement, one.installed)]
+
+
+def loaded_otherwise(root=ROOT):
+    """What is loaded in another version than the one that is installed: an install exchanged it, too late for this run.
+
+    Args:
+        root: see declared.
+
+    Returns:
+        [(name, version that is loaded, version that is installed)] of what the course needs, directly or through
+        another package. A build's local part, as +cu128, does not count.
+    """
+    found = []
+    for name in sorted(name for name in sys.modules if "." not in name and name not in sys.stdlib_module_names):
+        with warnings.catch_warnings(action="ignore"):  # some remark on whoever asks a module for its version
+            loaded = str(getattr(sys.modules[name], "__version__", "")).partition("+")[0]
+        installed = loaded and (installed_version(name) or "").partition("+")[0]
+        if installed and loaded != installed:
+            found.append((name, loaded, installed))
+    needed = _all_needed(root) if found else set()  # it takes a while, and nearly always nothing is found
+    return [entry for entry in found if entry[0] in needed]
+
+
+def _all_needed(root):
+    """The names, as modules have them, of all distributions that the course needs, directly or through another one."""
+    names, lines = set(), declared((), root)
+    while lines:
+        name = re.match(r"[\w.-]+", lines.pop())[0].replace("-", "_").lower()
+        if name not in names:
+            names.add(name)
+            found = next(iter(metadata.distributions(name=name)), None)
+            lines += [line for line in (found and found.requires) or [] if "extra ==" not in line]
+    return names
 
 
 def complete(extras=(), root=ROOT):

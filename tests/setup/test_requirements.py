@@ -1,8 +1,10 @@
 """pyproject.toml is the one source of dependencies; the other files agree with it, and it admits what Colab has."""
 
 import re
+import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from packaging.requirements import Requirement
@@ -99,3 +101,32 @@ def test_build_leavings_in_a_clone_are_no_installation(tmp_path, monkeypatch):
 def test_what_another_machine_needs_is_not_asked_of_this_one(marker, asked, tmp_path):
     (tmp_path / "pyproject.toml").write_text(f"""[project]\ndependencies = ["a>=1; {marker}"]\n""", encoding="utf-8")
     assert requirements.declared((), tmp_path) == asked
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """A function (name, version): as though the module had been loaded in that version; None unloads nothing else."""
+
+    def load(name, version):
+        module = ModuleType(name)
+        module.__version__ = version
+        monkeypatch.setitem(sys.modules, name, module)
+
+    return load
+
+
+def test_what_is_loaded_as_it_is_installed_is_no_reason_to_restart(loaded):
+    import accelerate  # noqa: F401 - with all that it brings along
+
+    assert requirements.loaded_otherwise() == []
+    loaded("pyarrow", requirements.installed_version("pyarrow"))
+    loaded("torch", requirements.installed_version("torch").partition("+")[0] + "+cu128")
+    loaded("of_no_distribution", "1.0")
+    assert requirements.loaded_otherwise() == []
+
+
+def test_what_was_exchanged_after_it_was_loaded_is_named(loaded):
+    installed = requirements.installed_version("pyarrow")  # not asked for by the course itself, but by datasets
+    loaded("pyarrow", "18.1.0")
+    loaded("pytest_timeout", "0.1")  # installed in another version, and nothing that the course needs
+    assert requirements.loaded_otherwise() == [("pyarrow", "18.1.0", installed)]
