@@ -1,9 +1,14 @@
-"""The bundle holds the whole package and the notebooks, is built without a network, and is the same each time."""
+"""The bundle holds the whole package and the notebooks, is made in seconds by any Python, and is the same each time."""
 
+import subprocess
+import sys
+import tomllib
 import zipfile
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from course_utils.commands import bundle
 
@@ -44,9 +49,41 @@ def test_a_new_wheel_replaces_an_older_one(tmp_path, monkeypatch, wheel):
     assert [path.name for path in tmp_path.glob("*.whl")] == [wheel.name]
 
 
-def test_a_failed_build_is_one_sentence(tmp_path):
-    for name in ("pyproject.toml", "README.md"):
-        (tmp_path / name).write_text("broken = [")
-    (tmp_path / "course_utils").mkdir()
-    with pytest.raises(bundle.SetupError, match="wheel could not be built"):
+def test_it_says_what_pyproject_says(wheel):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    packed = zipfile.ZipFile(wheel)
+    (name,) = [name for name in packed.namelist() if name.endswith("METADATA")]
+    said = message_from_bytes(packed.read(name))
+    assert (said["Name"], said["Version"]) == (project["name"], project["version"])
+    needs = [Requirement(line) for line in said.get_all("Requires-Dist")]
+    plain = [need for need in needs if need.marker is None]
+    assert plain == [Requirement(line) for line in project["dependencies"]]
+    assert len(needs) == sum(map(len, [project["dependencies"], *project["optional-dependencies"].values()]))
+    (engine,) = [need for need in needs if need.name == "xllamacpp"]
+    assert engine.marker.evaluate({"extra": "test", "platform_machine": "x86_64"})
+    assert not engine.marker.evaluate({"extra": "lab", "platform_machine": "x86_64"})
+
+
+def test_pip_installs_it_and_finds_nothing_missing_or_altered(wheel, tmp_path):
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(tmp_path)]
+    subprocess.run([*pip, str(wheel)], check=True)
+    (info,) = tmp_path.glob("*.dist-info")
+    listed = {line.split(",")[0] for line in (info / "RECORD").read_text().splitlines()}
+    assert set(zipfile.ZipFile(wheel).namelist()) <= listed
+    assert (tmp_path / "course_utils/constraints.txt").read_bytes() == (ROOT / "constraints.txt").read_bytes()
+    assert (info / "licenses" / "LICENSE").is_file()
+
+
+def test_a_python_without_any_package_makes_it(tmp_path):
+    code = "import sys; from course_utils.commands import bundle; bundle.main(sys.argv[1:])"
+    command = [sys.executable, "-S", "-I", "-c", f"import sys; sys.path.append({str(ROOT)!r}); {code}"]
+    done = subprocess.run([*command, "--output", str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "from-lm-to-llm.zip").is_file()
+
+
+def test_an_unreadable_project_is_one_sentence(tmp_path):
+    (tmp_path / "pyproject.toml").write_text("broken = [")
+    with pytest.raises(bundle.SetupError, match="does not say what the package is"):
         bundle.build_wheel(tmp_path / "dist", tmp_path)
+    assert not (tmp_path / "dist").exists()
