@@ -59,6 +59,7 @@ def ready():
         SetupError: the kernel cannot run the course; the message says which one can. Or it must be restarted first.
     """
     sys.path[:] = dict.fromkeys(os.path.abspath(entry) if _is_ours(entry) else entry for entry in sys.path)
+    requirements.use_shadow()
     lacking = requirements.unmet()
     if lacking and folders.clone() and folders.host() == "local":
         raise SetupError(wrong_kernel(lacking))
@@ -68,6 +69,7 @@ def ready():
     if lacking:
         print("Installing what this kernel lacks; this happens once and takes a minute or two.", flush=True)
         _say_and_check([sys.executable, "-m", "course_utils", "setup", "--missing"])
+        requirements.use_shadow()
     importlib.invalidate_caches()
     if exchanged := requirements.loaded_otherwise():
         raise SetupError(restart(exchanged))
