@@ -7,14 +7,26 @@ takes seconds, needs no network and no installed package, and the same sources g
 import argparse
 import base64
 import hashlib
+import json
 import os
+import re
 import tomllib
 import zipfile
 from pathlib import Path
 
+from course_utils import files
+from course_utils.setup.first_cell import first_cell
 from course_utils.setup.installers import SetupError
 
 ROOT = Path(__file__).resolve().parents[2]
+LINKS = re.compile(r"(?<=<!-- links -->\n).*(?=<!-- end of links -->)", re.DOTALL)  # in README
+UNPUBLISHED = (
+    "The course has no address yet: `make bundle` makes the zip in three seconds, a lecturer hands it round.\n"
+)
+BADGES = {
+    "Colab": "https://colab.research.google.com/assets/colab-badge.svg",
+    "Kaggle": "https://kaggle.com/static/images/open-in-kaggle.svg",
+}
 
 
 def main(argv=None):
@@ -25,11 +37,17 @@ def main(argv=None):
     """
     parser = argparse.ArgumentParser(prog="python -m course_utils bundle", description=__doc__.split("\n")[0])
     parser.add_argument("--output", type=Path, default=ROOT / "dist", help="a folder; dist/ by default")
-    folder = parser.parse_args(argv).output
+    parser.add_argument(
+        "--stamp", action="store_true", help="only write the course's address into README and notebooks"
+    )
+    options = parser.parse_args(argv)
+    folder = options.output
+    if options.stamp:
+        return stamp()
     wheel = build_wheel(folder)
     bundle = pack(wheel, folder / "from-lm-to-llm.zip")
     print(f"{wheel}\n{bundle}")
-    print("A class gets the zip. Kaggle: add it as a dataset. Colab: open a notebook, upload the .whl to its files.")
+    print("A class gets the zip. The steps on Colab and on Kaggle stand in README, under Going on.")
     return 0
 
 
@@ -49,11 +67,11 @@ def build_wheel(folder, root=ROOT):
     except (OSError, ValueError, KeyError) as error:
         raise SetupError(f"{root / 'pyproject.toml'} does not say what the package is ({error!r}).") from error
     stem = f"{project['name'].replace('-', '_')}-{project['version']}"
-    files = {path.relative_to(root).as_posix(): path for path in sorted((root / "course_utils").rglob("*.py"))}
-    files |= {f"course_utils/reference/{p.name}": p for p in sorted((root / "notebooks/reference").glob("*.json"))}
-    files |= {"course_utils/constraints.txt": root / "constraints.txt"}
-    files |= {f"{stem}.dist-info/licenses/LICENSE": root / "LICENSE"}
-    members = {name: path.read_bytes() for name, path in files.items()}
+    paths = {path.relative_to(root).as_posix(): path for path in sorted((root / "course_utils").rglob("*.py"))}
+    paths |= {f"course_utils/reference/{p.name}": p for p in sorted((root / "notebooks/reference").glob("*.json"))}
+    paths |= {"course_utils/constraints.txt": root / "constraints.txt"}
+    paths |= {f"{stem}.dist-info/licenses/LICENSE": root / "LICENSE"}
+    members = {name: path.read_bytes() for name, path in paths.items()}
     members[f"{stem}.dist-info/METADATA"] = metadata(project, root).encode()
     members[f"{stem}.dist-info/WHEEL"] = b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     members[f"{stem}.dist-info/RECORD"] = record(members, f"{stem}.dist-info/RECORD").encode()
@@ -113,3 +131,41 @@ def pack(wheel, target, root=ROOT):
     found = [*home.glob("*.ipynb"), *(path for path in (home / "reference").rglob("*") if path.is_file())]
     entries = {wheel.name: wheel} | {path.relative_to(home).as_posix(): path for path in sorted(found)}
     return _zipped(target, {name: path.read_bytes() for name, path in entries.items()})
+
+
+def links(source, names):
+    """What README says about where the course is to be had: the bundle's address, and badges that open a notebook.
+
+    Args:
+        source: [tool.course] source of pyproject, as "git+https://github.com/owner/name"; without one there are none.
+        names: of the notebooks, without ".ipynb".
+    """
+    found = re.fullmatch(r"git\+https://github\.com/([\w.-]+/[\w.-]+?)(\.git)?(@[\w./-]+)?", source)
+    if not found:
+        return UNPUBLISHED
+    home, kept = f"https://github.com/{found[1]}", (found[3] or "@main")[1:]
+    zip_file = f"{home}/releases/latest/download/from-lm-to-llm.zip"
+    file = f"The zip: [from-lm-to-llm.zip]({zip_file}). Or open a notebook alone:\n\n"
+    rows = []
+    for name in names:
+        places = {
+            "Colab": f"https://colab.research.google.com/github/{found[1]}/blob/{kept}/notebooks/{name}.ipynb",
+            "Kaggle": f"https://kaggle.com/kernels/welcome?src={home}/blob/{kept}/notebooks/{name}.ipynb",
+        }
+        badges = " ".join(f"[![{place}]({BADGES[place]})]({target})" for place, target in places.items())
+        rows.append(f"- `{name}` {badges}\n")
+    return file + "".join(rows)
+
+
+def stamp(root=ROOT):
+    """Write what follows from [tool.course] source into README and into the first cell of every notebook."""
+    source = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["course"]["source"]
+    notebooks, readme = sorted((root / "notebooks").glob("*.ipynb")), root / "README.md"
+    text, block = readme.read_text(encoding="utf-8"), links(source, [path.stem for path in notebooks])
+    files.replace_text(readme, LINKS.sub(lambda _: block, text))
+    for path in notebooks:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        first = next(cell for cell in content["cells"] if cell["cell_type"] == "code")
+        first["source"] = first_cell(source).splitlines(keepends=True)
+        files.replace_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    return 0

@@ -7,7 +7,9 @@ import zipfile
 from email import message_from_bytes
 from pathlib import Path
 
+import nbformat
 import pytest
+from helpers import sample_notebooks as made
 from packaging.requirements import Requirement
 
 from course_utils.commands import bundle
@@ -87,3 +89,36 @@ def test_an_unreadable_project_is_one_sentence(tmp_path):
     with pytest.raises(bundle.SetupError, match="does not say what the package is"):
         bundle.build_wheel(tmp_path / "dist", tmp_path)
     assert not (tmp_path / "dist").exists()
+
+
+def test_readme_says_where_the_course_is_to_be_had():
+    """`python -m course_utils bundle --stamp` writes it; the first cells have a test of their own."""
+    source = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["course"]["source"]
+    names = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+    (block,) = bundle.LINKS.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert block == bundle.links(source, names)
+
+
+@pytest.mark.parametrize("source", ["", "from-lm-to-llm", "git+https://elsewhere.org/a/b"])
+def test_without_a_public_repository_there_are_no_addresses(source):
+    assert bundle.links(source, ["00_a"]) == bundle.UNPUBLISHED
+
+
+@pytest.mark.parametrize(("end", "kept"), [("", "main"), (".git", "main"), ("@v1.2", "v1.2"), (".git@v1.2", "v1.2")])
+def test_addresses_follow_from_the_source(end, kept, tmp_path):
+    source = f"git+https://github.com/some-one/the.course{end}"
+    (tmp_path / "pyproject.toml").write_text(f'[tool.course]\nsource = "{source}"\n')
+    (tmp_path / "README.md").write_text("Before.\n<!-- links -->\nold\n<!-- end of links -->\nAfter.\n")
+    (tmp_path / "notebooks").mkdir()
+    cells = [made.prose("title"), made.code("run-start", "old"), made.code("run-next", "kept")]
+    path = made.notebook(cells, tmp_path / "notebooks" / "00_a.ipynb")
+    assert bundle.stamp(tmp_path) == 0
+    text = (tmp_path / "README.md").read_text()
+    assert text.startswith("Before.\n<!-- links -->\nThe zip") and text.endswith("<!-- end of links -->\nAfter.\n")
+    home = "github.com/some-one/the.course"
+    assert f"https://{home}/releases/latest/download/from-lm-to-llm.zip)" in text
+    assert f"https://colab.research.google.com/{home.replace('.com', '')}/blob/{kept}/notebooks/00_a.ipynb)" in text
+    assert f"https://kaggle.com/kernels/welcome?src=https://{home}/blob/{kept}/notebooks/00_a.ipynb)" in text
+    after = nbformat.read(path, as_version=4)
+    assert after.cells[1].source == bundle.first_cell(source) and source in after.cells[1].source
+    assert [cell.source for cell in after.cells[::2]] == ["Some words.", "kept"]
