@@ -32,7 +32,7 @@ COMMANDS = {
     "doctor": Command("check this machine; each problem comes with its remedy", "doctor"),
     "assets": Command("fetch, list, verify or export the model and the data", "assets"),
     "lint": Command("check code and notebooks with ruff; --fix repairs", "lint"),
-    "bundle": Command("pack the course into one file for Colab, Kaggle or a class", "bundle"),
+    "bundle": Command("pack the course into one file for Colab, Kaggle or a class", "bundle", environment=False),
     "bench": Command("run the side-by-side benchmarks", "bench", assets=True, extras=("bench",)),
     "soak": Command("run the long reliability tests", "soak", assets=True),
     "train": Command("train one stage outside a notebook", "train", assets=True),

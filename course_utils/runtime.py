@@ -16,6 +16,7 @@ import random
 import re
 import sys
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ __all__ = ["TIERS", "Run", "check_settings", "current", "home", "is_hub_id", "re
 _SEEDS = 2**32  # numpy takes no larger seed
 # Engines of quantized models: transformers and peft import what is installed, and these remark on what they lack
 LOUD = ("bitsandbytes", "torchao", "torch.utils._pytree")
+OLDEST_TORCHAO = (0, 18)  # that the course is tested beside
 _started = None
 
 
@@ -133,6 +135,23 @@ def _set_hub_environment():
     return line
 
 
+def leave_out_old_torchao():
+    """Make a torchao that is too old count as not installed, and say so; None where there is none such.
+
+    peft stops every LoRA that it meets beside one (Colab brings 0.10), though no layer of ours is a torchao layer.
+    """
+    try:
+        version = metadata.version("torchao")
+    except metadata.PackageNotFoundError:
+        return None
+    if tuple(map(int, re.findall(r"\d+", version)[:2])) >= OLDEST_TORCHAO:
+        return None
+    sys.modules["torchao"] = None  # Python's own way to say that there is no such module
+    return (
+        f"{version} is older than {'.'.join(map(str, OLDEST_TORCHAO))} and is left out: peft refuses to work beside it"
+    )
+
+
 def _places():
     """(survives, line)."""
     kept = runs()
@@ -182,6 +201,7 @@ def _decide(asked, seed, threads, threads_reason, hub):
         "seed": f"{seed} – for python, numpy and torch; COURSE_SEED changes it",
         "hub": hub,
         "runs": places,
+        "torchao": leave_out_old_torchao(),
         "note": " ".join(devices.several_gpus(device) or ()),
         "busy": _busy(),
     }

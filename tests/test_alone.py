@@ -60,12 +60,17 @@ class Alone:
         for entry in colabs.iterdir():
             (site / entry.name).symlink_to(entry)
 
-    def run(self, *sources):
-        """Run the sources as the cells of one notebook after the first cell; the printed text, errors included."""
-        cells = [nbformat.v4.new_code_cell(source) for source in (first_cell.first_cell(), *sources)]
+    def run(self, *sources, before=(), **variables):
+        """Run the sources as the cells of one notebook after the first cell; the printed text, errors included.
+
+        Args:
+            before: sources of the cells that stand before the first one of the course.
+            variables: of the environment.
+        """
+        cells = [nbformat.v4.new_code_cell(source) for source in (*before, first_cell.first_cell(), *sources)]
         path = self.folder / "notebook.ipynb"
         nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
-        done = self._python("-c", RUN, str(path))
+        done = self._python("-c", RUN, str(path), **variables)
         assert done.returncode == 0, done.stdout
         outputs = [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
         return "\n".join(_text(output) for output in outputs)
@@ -169,13 +174,18 @@ def test_every_widget_works_beside_colabs_widgets(alone):
     )
 
 
-def little_tqdm(folder):
+def little_tqdm(folder, version="4.99"):
     """A wheel of that name, for pip to find in the folder instead of an index."""
-    with zipfile.ZipFile(folder / "tqdm-4.99-py3-none-any.whl", "w") as archive:
-        archive.writestr("tqdm/__init__.py", "__version__ = '4.99'")
-        archive.writestr("tqdm-4.99.dist-info/METADATA", "Metadata-Version: 2.1\nName: tqdm\nVersion: 4.99\n")
-        archive.writestr("tqdm-4.99.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr("tqdm-4.99.dist-info/RECORD", "")
+    info = f"tqdm-{version}.dist-info"
+    files = {
+        "tqdm/__init__.py": f"__version__ = '{version}'",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: tqdm\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    with zipfile.ZipFile(folder / f"tqdm-{version}-py3-none-any.whl", "w") as archive:
+        for name, text in {**files, f"{info}/RECORD": "".join(f"{name},,\n" for name in files)}.items():
+            archive.writestr(name, text)
+    return Path(archive.filename)
 
 
 @pytest.mark.slow
@@ -193,3 +203,20 @@ def test_without_the_wheel_it_says_what_to_put_where(tmp_path):
     printed = Alone(tmp_path).script()
     assert "No module named 'course_utils'" in printed
     assert "Put the .whl of the bundle beside this notebook" in printed
+
+
+@pytest.mark.slow
+def test_what_was_loaded_before_it_was_exchanged_asks_for_a_restart(tmp_path, wheel):
+    """As on Colab: a module is loaded already when the first cell installs another version of it."""
+    place = Alone(tmp_path, without=["tqdm"])
+    shutil.copy(wheel, place.folder)
+    (site,) = place.plain.glob("lib/python3*/site-packages")
+    zipfile.ZipFile(little_tqdm(tmp_path, "4.1")).extractall(site)
+    little_tqdm(tmp_path)
+    own = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
+    printed = place.run("print('went on')", before=["import tqdm"], **own)
+    assert "Installing what this Python lacks: tqdm" in printed, printed
+    assert re.search(r"^SetupError: Restart the session, .*tqdm 4\.1 \(now 4\.99\)\.$", printed, re.MULTILINE), printed
+    assert "Traceback" not in printed
+    again = place.run("print('went on with', tqdm.__version__)", before=["import tqdm"], **own)
+    assert "went on with 4.99" in again and "Installing" not in again and "SetupError" not in again, again

@@ -5,13 +5,16 @@ import os
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy
 import pytest
 import torch
 from helpers.faked_machines import fake_cpu, fake_cuda, fake_mps
+from peft import import_utils
 
 from course_utils import devices, folders, machine, runtime
+from course_utils.setup import requirements
 
 HUB = ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "TOKENIZERS_PARALLELISM")
 
@@ -218,3 +221,53 @@ def test_libraries_that_remark_on_what_they_lack_are_quiet(capfd):
     for name in ("bitsandbytes.backends.cpu.ops", "torchao", "torch.utils._pytree"):
         assert not logging.getLogger(name).isEnabledFor(logging.WARNING)
         assert logging.getLogger(name).isEnabledFor(logging.ERROR)
+
+
+OLD_TORCHAO = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from course_utils import runtime
+{first}
+from peft import LoraConfig, PeftModel, get_peft_model
+from helpers import two_layer_gemma as small
+config = LoraConfig(target_modules=["q_proj"], task_type="CAUSAL_LM")
+get_peft_model(small.build(), config).save_pretrained(sys.argv[1] + "/saved")
+PeftModel.from_pretrained(small.build(), sys.argv[1] + "/saved")
+print("ATTACHED")
+"""
+
+
+def installed_torchao(folder, version):
+    """A folder for the import path that holds a torchao of this version, as far as its metadata say."""
+    (folder / "torchao").mkdir()
+    (folder / "torchao" / "__init__.py").touch()
+    info = folder / f"torchao-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: torchao\nVersion: {version}\n")
+    return folder
+
+
+@pytest.mark.parametrize("first", ["runtime.start()", "from course_utils.adapters import library"])
+def test_an_installed_torchao_that_peft_refuses_does_no_harm(first, tmp_path):
+    """Colab has 0.10, and peft stops every LoRA that it meets beside one that is older than it likes."""
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-c", OLD_TORCHAO.format(first=first), str(installed_torchao(tmp_path, "0.10.0"))]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
+    assert done.stdout.endswith("ATTACHED\n"), done.stderr
+    assert ("torchao   0.10.0 is older than 0.18 and is left out" in done.stdout) == ("start()" in first)
+
+
+@pytest.mark.parametrize("version", ["0.18.0", "0.18.0+git1", "1.0.0"])
+def test_a_torchao_that_is_new_enough_is_left_in(version, monkeypatch):
+    monkeypatch.setattr(runtime.metadata, "version", {"torchao": version}.get)
+    monkeypatch.setitem(sys.modules, "torchao", "as it was")
+    assert runtime.leave_out_old_torchao() is None
+    assert sys.modules["torchao"] == "as it was"
+
+
+def test_what_is_left_in_is_what_peft_takes_and_the_course_asks_for(monkeypatch):
+    oldest = ".".join(map(str, runtime.OLDEST_TORCHAO))
+    assert [line for line in requirements.declared(("test",)) if line.startswith(f"torchao>={oldest},")]
+    monkeypatch.setattr(import_utils.importlib_metadata, "version", lambda name: oldest)
+    monkeypatch.setattr(import_utils.importlib.util, "find_spec", lambda name: name)
+    assert import_utils.is_torchao_available.__wrapped__()

@@ -13,6 +13,10 @@ import warnings
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 
+from course_utils import runtime
+
+runtime.leave_out_old_torchao()  # here too, since an adapter can be attached without runtime.start()
+
 
 def wrap(model, config, name="default"):
     """peft's `get_peft_model`, without a warning about what peft itself asks of transformers."""

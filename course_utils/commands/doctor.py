@@ -79,7 +79,7 @@ def _install(package, bounds=""):
 def _version_row(requirement):
     """The Row for a package, from packaging's Requirement. Newer than tested is a warning: most often it works."""
     name, wanted = requirement.name, requirement.specifier
-    bounds = ",".join(sorted(map(str, wanted), reverse=True))  # ">=2.11,<3"
+    bounds = ",".join(sorted(map(str, wanted), reverse=True))  # ">=2.10,<3"
     remedy, version = _install(name, bounds), requirements.installed_version(name)
     if version is None:
         return Row(name, "FAIL", f"missing, needs {bounds}", remedy)

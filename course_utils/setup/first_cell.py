@@ -56,9 +56,10 @@ def ready():
         The module course_utils.runtime.
 
     Raises:
-        SetupError: the kernel cannot run the course; the message says which one can.
+        SetupError: the kernel cannot run the course; the message says which one can. Or it must be restarted first.
     """
     sys.path[:] = dict.fromkeys(os.path.abspath(entry) if _is_ours(entry) else entry for entry in sys.path)
+    requirements.use_shadow()
     lacking = requirements.unmet()
     if lacking and folders.clone() and folders.host() == "local":
         raise SetupError(wrong_kernel(lacking))
@@ -68,7 +69,10 @@ def ready():
     if lacking:
         print("Installing what this kernel lacks; this happens once and takes a minute or two.", flush=True)
         _say_and_check([sys.executable, "-m", "course_utils", "setup", "--missing"])
+        requirements.use_shadow()
     importlib.invalidate_caches()
+    if exchanged := requirements.loaded_otherwise():
+        raise SetupError(restart(exchanged))
     return importlib.import_module("course_utils.runtime")
 
 
@@ -87,6 +91,20 @@ def wrong_kernel(lacking):
         f"This kernel ({sys.executable}) lacks {names}.\n"
         f"Choose the one of the course, {folders.clone() / '.venv'}: run `python -m course_utils lab` in "
         f"{folders.clone()}, or pick it in your editor's list of kernels (after `python -m course_utils setup`)."
+    )
+
+
+def restart(exchanged):
+    """The message after an install that exchanged what this kernel had loaded; parts of both would not fit together.
+
+    Args:
+        exchanged: list of (name, loaded version, installed version).
+    """
+    names = ", ".join(f"{name} {loaded} (now {installed})" for name, loaded, installed in exchanged)
+    how = {"colab": "Runtime > Restart session", "kaggle": "Run > Restart & clear cell outputs"}
+    return (
+        f"Restart the session, run this cell again ({how.get(folders.host(), 'restart the kernel')}): "
+        f"what was installed replaces what this session had loaded already, {names}."
     )
 
 

@@ -10,12 +10,13 @@ import time
 import tomllib
 from pathlib import Path
 
-from course_utils import files
+from course_utils import files, folders
 from course_utils.setup import installers, requirements
 from course_utils.setup.installers import SetupError
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ("torch", "numpy", "transformers")  # on Colab and Kaggle these stay as they are
+SHADOWED = ("transformers",)  # of these, what a newer one can be put beside, since it is Python alone
 # what the notebooks import, and JupyterLab and pytest: two halves that share little, one for each of two cores
 USED = (
     ("torch.distributed.tensor", "transformers.models.gemma3.modeling_gemma3", "transformers.generation.utils", "peft",
@@ -101,18 +102,57 @@ def _fitting_torch(python):
 def missing(extras=(), root=ROOT, report=print):
     """Install what this Python lacks and nothing else; torch, numpy and transformers stay as they are.
 
+    Where transformers is too old on Colab or Kaggle, a newer one goes beside it, in a folder that is looked into first.
+
     Raises:
         SetupError: one of those three is there in a version that the course cannot use; or installing failed.
     """
+    requirements.use_shadow()
     lacking = requirements.unmet(extras, root)
-    if not lacking:
-        return
+    beside = [state for state in lacking if state.name in SHADOWED and state.installed and folders.host() != "local"]
+    lacking = [state for state in lacking if state not in beside]
     refuse_replacing(lacking)
-    report(f"Installing what this Python lacks: {', '.join(state.requirement for state in lacking)}")
-    pins = {name: requirements.installed_version(name) for name in KEPT}
-    pins = {name: version for name, version in pins.items() if version}
-    targets = [state.requirement for state in lacking if state.name != "torch"]
-    _install(Path(sys.executable), targets, constraints("", pins), report, torch=pins.get("torch"))
+    if lacking:
+        report(f"Installing what this Python lacks: {', '.join(state.requirement for state in lacking)}")
+        pins = {name: requirements.installed_version(name) for name in KEPT}
+        pins = {name: version for name, version in pins.items() if version}
+        targets = [state.requirement for state in lacking if state.name != "torch"]
+        _install_tested(targets, root, constraints("", pins), report, torch=pins.get("torch"))
+    if beside:
+        came = ", ".join(f"{state.requirement} beside {state.installed}" for state in beside)
+        report(f"Putting into a folder of its own, so that nothing here is replaced: {came}")
+        _shadow(beside, root)
+
+
+def _install_tested(targets, root, pins, report, *, torch):
+    """Install requirements in the tested versions, or in any of their ranges where those do not fit what stays here."""
+    python = Path(sys.executable)
+    try:
+        return _install(python, requirements.tested(targets, root), pins, report, torch=torch)
+    except SetupError:
+        report("  WARNING: the tested versions do not fit this machine; the newest that do are taken.")
+    return _install(python, targets, pins, report, torch=torch)
+
+
+def _shadow(lacking, root):
+    """Put packages into requirements.SHADOW, and with them what they need newer than this Python has it.
+
+    Args:
+        lacking: list of requirements.Unmet.
+        root: see requirements.tested.
+    """
+    folder = requirements.SHADOW
+    half = folder.with_name(folder.name + "-half")
+    shutil.rmtree(half, ignore_errors=True)
+    pip = [*installers.pip_command(sys.executable), "--no-deps", "--upgrade", "--target", str(half)]
+    while lacking:
+        refuse_replacing([state for state in lacking if state.name not in SHADOWED])
+        wanted = requirements.tested([state.requirement for state in lacking], root)
+        installers.call([*pip, *wanted], f"Newer packages could not be fetched: {', '.join(wanted)}.")
+        lacking = requirements.unmet_in(half)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(half, folder)  # at once, so that half of it is never found
+    requirements.use_shadow()
 
 
 def refuse_replacing(lacking):

@@ -24,6 +24,10 @@ INDEXES = {"--index-url", "--extra-index-url", "--find-links"}
 class SetupError(RuntimeError):
     """The environment cannot be built. The message says what came and what to do."""
 
+    def _render_traceback_(self):
+        """What a notebook shows: the message alone, since nothing in the learner's code is to blame."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 def call(command, problem, environment=None):
     """Run a program with its output shown.

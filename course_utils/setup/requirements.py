@@ -1,14 +1,19 @@
 """What the course needs against what a Python has. Standard library and pip's own copy of `packaging` only."""
 
 import os
+import re
 import sys
 import tomllib
+import warnings
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 DISTRIBUTION = "from-lm-to-llm"
+PINS = Path(__file__).resolve().parents[1] / "constraints.txt"  # put there when the wheel is built
+# Packages that the import path finds before the machine's own, which stay as they are: see install.missing
+SHADOW = Path(sys.prefix) / "share" / DISTRIBUTION / "packages"
 
 
 class Unmet(NamedTuple):
@@ -42,6 +47,11 @@ def declared(extras=(), root=ROOT):
         lines = [requirement for group in (project["dependencies"], *chosen) for requirement in group]
     else:
         lines = metadata.requires(DISTRIBUTION) or []
+    return _here(lines, extras)
+
+
+def _here(lines, extras=()):
+    """The requirements without their markers, less those that are not for this machine."""
     return [line.partition(";")[0].strip() for line in lines if _applies(line, extras)]
 
 
@@ -51,13 +61,42 @@ def _applies(line, extras):
     return marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras))
 
 
-def installed_version(name):
-    """The version of an installed distribution, None without one. A clone's own build leavings do not count."""
+def tested(lines, root=ROOT):
+    """Requirements with each range narrowed to the one version in it that the course was tested with, where known.
+
+    Args:
+        lines: requirements.
+        root: a clone with its constraints.txt; the bundle's wheel has that file inside the package.
+    """
+    files = [file for file in (root / "constraints.txt", PINS) if file.is_file()]
+    text = files[0].read_text(encoding="utf-8") if files else ""
+    lines_of_pins = [line for line in text.splitlines() if not line.startswith("#")]
+    pins = dict(line.lower().replace("_", "-").split("==") for line in lines_of_pins)
+    names = {line: _parser()(line).name.lower().replace("_", "-") for line in lines}
+    return [f"{n}=={pins[n]}" if n in pins and fits(line, pins[n]) else line for line, n in names.items()]
+
+
+def installed_version(name, first=()):
+    """The version of an installed distribution, None without one. A clone's own build leavings do not count.
+
+    Args:
+        name: of the distribution.
+        first: folders that count as though they stood in front of the import path.
+    """
     clone = str(ROOT) if (ROOT / "pyproject.toml").is_file() else None
-    folders = [folder for folder in sys.path if folder and os.path.realpath(folder) != clone]
+    folders = [*first, *(folder for folder in sys.path if folder and os.path.realpath(folder) != clone)]
     for found in metadata.distributions(name=name, path=folders):
         return found.version
     return None
+
+
+def use_shadow():
+    """Put SHADOW, once there is one, in front of the import path, here and for the processes that this one starts."""
+    folder = str(SHADOW)
+    if SHADOW.is_dir() and folder not in sys.path:
+        sys.path.insert(0, folder)
+        inherited = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = folder + (os.pathsep + inherited if inherited else "")
 
 
 def fits(requirement, version):
@@ -71,9 +110,52 @@ def unmet(extras=(), root=ROOT):
     Raises:
         ImportError: neither packaging nor pip is there to read version ranges with.
     """
-    names = {line: _parser()(line).name for line in declared(extras, root)}
-    states = [Unmet(name, line, installed_version(name)) for line, name in names.items()]
+    return _unmet(declared(extras, root))
+
+
+def unmet_in(folder):
+    """The requirements of the packages in a folder, as a list of Unmet, that neither it nor this Python meets."""
+    lines = [line for found in metadata.distributions(path=[str(folder)]) for line in found.requires or []]
+    return _unmet(_here(lines), [str(folder)])
+
+
+def _unmet(lines, first=()):
+    names = {line: _parser()(line).name for line in lines}
+    states = [Unmet(name, line, installed_version(name, first)) for line, name in names.items()]
     return [one for one in states if one.installed is None or not fits(one.requirement, one.installed)]
+
+
+def loaded_otherwise(root=ROOT):
+    """What is loaded in another version than the one that is installed: an install exchanged it, too late for this run.
+
+    Args:
+        root: see declared.
+
+    Returns:
+        [(name, version that is loaded, version that is installed)] of what the course needs, directly or through
+        another package. A build's local part, as +cu128, does not count.
+    """
+    found = []
+    for name in sorted(name for name in sys.modules if "." not in name and name not in sys.stdlib_module_names):
+        with warnings.catch_warnings(action="ignore"):  # some remark on whoever asks a module for its version
+            loaded = str(getattr(sys.modules[name], "__version__", "")).partition("+")[0]
+        installed = loaded and (installed_version(name) or "").partition("+")[0]
+        if installed and loaded != installed:
+            found.append((name, loaded, installed))
+    needed = _all_needed(root) if found else set()  # it takes a while, and nearly always nothing is found
+    return [entry for entry in found if entry[0] in needed]
+
+
+def _all_needed(root):
+    """The names, as modules have them, of all distributions that the course needs, directly or through another one."""
+    names, lines = set(), declared((), root)
+    while lines:
+        name = re.match(r"[\w.-]+", lines.pop())[0].replace("-", "_").lower()
+        if name not in names:
+            names.add(name)
+            found = next(iter(metadata.distributions(name=name)), None)
+            lines += [line for line in (found and found.requires) or [] if "extra ==" not in line]
+    return names
 
 
 def complete(extras=(), root=ROOT):

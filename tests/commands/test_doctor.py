@@ -117,7 +117,7 @@ def test_gpu_that_torch_cannot_use_warns_unless_hidden(monkeypatch):
     "version, state, said",
     [
         (None, "FAIL", "missing"),
-        ("2.10.1", "FAIL", "2.10.1, needs >=2.11,<3"),
+        ("2.9.1", "FAIL", "2.9.1, needs >=2.10,<3"),
         ("2.11.0+cu128", "OK", "2.11.0+cu128"),
         ("2.14.0.dev20260901", "OK", "2.14.0"),
         ("3.0.0", "WARN", "newer than any that was tested"),
@@ -137,7 +137,7 @@ def test_remedy_for_a_package_never_replaces_the_hosts_torch(monkeypatch, health
     assert row("trl").remedy == 'python -m pip install "trl>=1.12,<2"'
     monkeypatch.delenv("COLAB_RELEASE_TAG")
     monkeypatch.setattr(folders, "PACKAGE", Path("/nowhere/course_utils"))
-    assert row("torch").remedy == 'uv pip install --torch-backend=auto --reinstall "torch>=2.11,<3"'
+    assert row("torch").remedy == 'uv pip install --torch-backend=auto --reinstall "torch>=2.10,<3"'
 
 
 @pytest.mark.parametrize("minor, state", [(10, "FAIL"), (11, "OK"), (13, "OK"), (14, "FAIL")])

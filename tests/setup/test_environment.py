@@ -79,7 +79,7 @@ def test_it_is_built_once(clone, capsys):
 
 
 @pytest.mark.parametrize(
-    "old, new", [('"torch>=2.11,<3"', '"torch>=2.12,<3"'), ('requires = ["setup', 'requires=["setup')]
+    "old, new", [('"torch>=2.10,<3"', '"torch>=2.12,<3"'), ('requires = ["setup', 'requires=["setup')]
 )
 def test_it_is_built_again_only_when_a_source_changes(clone, old, new):
     environment.ensure(root=clone)

@@ -70,3 +70,15 @@ def test_what_fails_is_shown_before_it_stops(capsys):
     with pytest.raises(first_cell.SetupError, match="lines above say why"):
         first_cell._say_and_check([sys.executable, "-c", "print('no room'); raise SystemExit(1)"])
     assert "no room" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("host", "how"), [("colab", "Runtime > Restart session"), ("local", "restart the kernel")])
+def test_it_stops_where_the_session_has_loaded_what_was_exchanged(host, how, monkeypatch):
+    monkeypatch.setattr(first_cell.requirements, "unmet", list)
+    monkeypatch.setattr(first_cell.requirements, "loaded_otherwise", lambda: [("pyarrow", "18.1.0", "26.0.1")])
+    monkeypatch.setattr(first_cell.folders, "host", lambda: host)
+    with pytest.raises(first_cell.SetupError) as caught:
+        first_cell.ready()
+    (shown,) = caught.value._render_traceback_()  # what a notebook prints instead of a traceback
+    assert shown.startswith("SetupError: Restart the session, run this cell again") and "\n" not in shown
+    assert how in shown and "pyarrow 18.1.0 (now 26.0.1)" in shown

@@ -1,6 +1,10 @@
 """What is installed, what stays as it is, and what happens when a way of installing fails. No program runs here."""
 
+import os
+import re
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,17 +23,105 @@ def test_what_must_stay_is_never_replaced():
         install.refuse_replacing([absent, old])
 
 
-def test_missing_pins_what_stays_and_asks_for_the_rest_alone(monkeypatch):
+def test_missing_pins_what_stays_and_asks_for_the_rest_alone(monkeypatch, tmp_path):
     asked = {}
     monkeypatch.setattr(install.requirements, "unmet", lambda extras, root: [Unmet("trl", "trl>=1.12,<2", None)])
     monkeypatch.setattr(install.requirements, "installed_version", {"torch": "2.11.0+cu128", "numpy": "2.1.0"}.get)
     monkeypatch.setattr(
         install, "_install", lambda *words, **more: asked.update(targets=words[1], pins=words[2], **more)
     )
-    install.missing(report=lambda line: None)
-    assert asked["targets"] == ["trl>=1.12,<2"]
+    install.missing((), tmp_path, report=lambda line: None)
+    assert asked["targets"] == ["trl>=1.12,<2"]  # no tested version is known here
     assert asked["pins"].split() == ["torch==2.11.0+cu128", "numpy==2.1.0"]
     assert asked["torch"] == "2.11.0+cu128"
+
+
+@pytest.fixture
+def kaggle(monkeypatch, tmp_path):
+    """A machine with an old transformers and a little index; `run` installs what is missing."""
+    index = {
+        "transformers": ("5.23.0", ["huggingface-hub>=2.4", "numpy>=1.17", "torch; extra == 'torch'"]),
+        "huggingface-hub": ("2.4.0", ["numpy>=1.17", "little>=1"]),
+        "little": ("1.5", []),
+    }
+    has = {"transformers": "5.0.0", "numpy": "2.0.2", "huggingface-hub": "1.3.0"}
+    asked, folder = [], tmp_path / "share" / "packages"
+
+    def pip(command, problem):
+        target = Path(command[command.index("--target") + 1])
+        wanted = command[command.index("--target") + 2 :]
+        assert "--no-deps" in command
+        asked.append(wanted)
+        for line in wanted:
+            name = re.match(r"[\w-]+", line)[0]
+            info(target, name, *index[name])
+
+    for name, version in has.items():
+        info(tmp_path / "site", name, version)
+    (tmp_path / "constraints.txt").write_text("transformers==5.23.0\nhuggingface_hub==2.3.0\ntrl==1.16.0\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "site")])
+    monkeypatch.setenv("PYTHONPATH", "before")
+    monkeypatch.setattr(installers, "call", pip)
+    monkeypatch.setattr(install, "_install", lambda python, targets, *more, **words: asked.append(targets))
+    monkeypatch.setattr(install.folders, "host", lambda: "kaggle")
+    monkeypatch.setattr(install.requirements, "SHADOW", folder)
+    lines = ["transformers>=5.15,<6", "numpy>=2.0,<3", "trl>=1.12,<2"]
+    monkeypatch.setattr(install.requirements, "declared", lambda extras, root: lines)
+    run = lambda: install.missing((), tmp_path, said.append)  # noqa: E731
+    said = []
+    return SimpleNamespace(run=run, said=said, asked=asked, folder=folder, lines=lines, index=index)
+
+
+def info(folder, name, version, requires=()):
+    """What pip leaves about a package."""
+    place = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+    place.mkdir(parents=True)
+    lines = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}", *(f"Requires-Dist: {r}" for r in requires)]
+    (place / "METADATA").write_text("\n".join(lines) + "\n")
+
+
+def test_on_kaggle_a_newer_transformers_is_put_in_front_and_nothing_is_replaced(kaggle):
+    kaggle.run()
+    # the tested version where it is in the range that is asked for
+    assert kaggle.asked == [["trl==1.16.0"], ["transformers==5.23.0"], ["huggingface-hub>=2.4"], ["little>=1"]]
+    assert "transformers>=5.15,<6 beside 5.0.0" in kaggle.said[-1]
+    assert sys.path[0] == str(kaggle.folder)
+    assert os.environ["PYTHONPATH"] == f"{kaggle.folder}{os.pathsep}before"  # for torchrun and the commands
+    assert install.requirements.installed_version("transformers") == "5.23.0"
+    assert sorted(os.listdir(kaggle.folder.parent)) == ["packages"]
+    assert len(list((kaggle.folder.parents[1] / "site").iterdir())) == 3
+    kaggle.asked.clear()
+    kaggle.run()
+    assert kaggle.asked == [["trl==1.16.0"]]  # which was not really installed; the rest is there
+
+
+def test_numpy_is_never_put_beside(kaggle):
+    kaggle.lines[1] = "numpy>=2.1,<3"
+    with pytest.raises(installers.SetupError, match=r"has numpy 2\.0\.2; the course needs numpy>=2\.1,<3"):
+        kaggle.run()
+    kaggle.lines[1] = "numpy>=2.0,<3"
+    kaggle.index["transformers"] = ("5.23.0", ["numpy>=2.1"])
+    with pytest.raises(installers.SetupError, match=r"has numpy 2\.0\.2; the course needs numpy>=2\.1"):
+        kaggle.run()
+    assert not kaggle.folder.exists() and str(kaggle.folder) not in sys.path
+
+
+def test_elsewhere_an_old_transformers_is_refused(kaggle, monkeypatch):
+    monkeypatch.setattr(install.folders, "host", lambda: "local")
+    with pytest.raises(installers.SetupError, match=r"has transformers 5\.0\.0"):
+        kaggle.run()
+
+
+def test_where_the_tested_versions_do_not_fit_their_ranges_are_asked_for(kaggle, monkeypatch):
+    def refuse(python, targets, *more, **words):
+        kaggle.asked.append(targets)
+        if "trl==1.16.0" in targets:
+            raise installers.SetupError("no such version for this Python")
+
+    monkeypatch.setattr(install, "_install", refuse)
+    kaggle.run()
+    assert kaggle.asked[:2] == [["trl==1.16.0"], ["trl>=1.12,<2"]]
+    assert any("tested versions do not fit" in line for line in kaggle.said)
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 """pyproject.toml is the one source of dependencies; the other files agree with it, and it admits what Colab has."""
 
 import re
+import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
@@ -16,8 +18,7 @@ from course_utils.setup import environment, installers, requirements
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EVERYTHING = tuple(PROJECT["optional-dependencies"])
-COLAB = {"torch": "2.11.0+cu128", "transformers": "5.15.0", "peft": "0.20.0", "accelerate": "1.14.0"}
-COLAB |= {"numpy": "2.1.0", "ipywidgets": "7.7.1"}
+SETS = tomllib.loads((ROOT / "tests" / "platforms" / "versions.toml").read_text(encoding="utf-8"))
 
 
 def pins():
@@ -25,12 +26,29 @@ def pins():
     return dict(line.split("==") for line in lines if not line.startswith("#"))
 
 
-@pytest.mark.parametrize("name", COLAB)
-def test_the_ranges_admit_what_colab_has(name):
+@pytest.mark.parametrize(("machine", "name"), [(machine, name) for machine in SETS for name in ("torch", "numpy")])
+def test_the_ranges_admit_what_colab_and_kaggle_have_and_keep(machine, name):
     (line,) = [line for line in requirements.declared() if Requirement(line).name == name]
-    assert requirements.fits(line, COLAB[name])
+    assert requirements.fits(line, SETS[machine]["packages"][name])
     assert not requirements.fits(line, "0.1")
     assert not requirements.fits(line, "99.0")
+
+
+@pytest.mark.parametrize("name", ["transformers", "peft", "accelerate", "ipywidgets"])
+def test_of_the_others_nothing_that_colab_has_is_replaced(name):
+    (line,) = [line for line in requirements.declared() if Requirement(line).name == name]
+    assert requirements.fits(line, SETS["colab"]["packages"][name])
+
+
+def test_the_tested_version_is_taken_where_it_is_in_the_range(tmp_path, monkeypatch):
+    lines = ["trl>=1.12,<2", "huggingface-hub>=9", "nobody-knows>=1"]
+    (tmp_path / "constraints.txt").write_text("# a==b\ntrl==1.16.0\nhuggingface_hub==2.4.0\n")
+    expected = ["trl==1.16.0", "huggingface-hub>=9", "nobody-knows>=1"]
+    assert requirements.tested(lines, tmp_path) == expected
+    monkeypatch.setattr(requirements, "PINS", tmp_path / "constraints.txt")  # as in the bundle's wheel, without a clone
+    assert requirements.tested(lines, tmp_path / "nowhere") == expected
+    monkeypatch.setattr(requirements, "PINS", tmp_path / "none")
+    assert requirements.tested(lines, tmp_path / "nowhere") == lines
 
 
 @pytest.mark.parametrize("version", ["2.12.0rc1", "2.13.0.dev20260501+cpu", "2.11.0+cu128"])
@@ -74,7 +92,7 @@ def test_the_three_commands_for_conda_end_in_a_finished_environment():
 
 def test_what_is_missing_or_outside_its_range_is_unmet(monkeypatch):
     versions = {"torch": "2.13.0+cpu", "numpy": "1.26.4"}
-    monkeypatch.setattr(requirements, "installed_version", versions.get)
+    monkeypatch.setattr(requirements, "installed_version", lambda name, first=(): versions.get(name))
     lines = ["torch>=2.11,<3", "numpy>=2.1,<3", "gguf>=0.17"]
     monkeypatch.setattr(requirements, "declared", lambda extras, root: lines)
     unmet = [("numpy", "numpy>=2.1,<3", "1.26.4"), ("gguf", "gguf>=0.17", None)]
@@ -110,3 +128,32 @@ def test_build_leavings_in_a_clone_are_no_installation(tmp_path, monkeypatch):
 def test_what_another_machine_needs_is_not_asked_of_this_one(marker, asked, tmp_path):
     (tmp_path / "pyproject.toml").write_text(f"""[project]\ndependencies = ["a>=1; {marker}"]\n""", encoding="utf-8")
     assert requirements.declared((), tmp_path) == asked
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """A function (name, version): as though the module had been loaded in that version; None unloads nothing else."""
+
+    def load(name, version):
+        module = ModuleType(name)
+        module.__version__ = version
+        monkeypatch.setitem(sys.modules, name, module)
+
+    return load
+
+
+def test_what_is_loaded_as_it_is_installed_is_no_reason_to_restart(loaded):
+    import accelerate  # noqa: F401 - with all that it brings along
+
+    assert requirements.loaded_otherwise() == []
+    loaded("pyarrow", requirements.installed_version("pyarrow"))
+    loaded("torch", requirements.installed_version("torch").partition("+")[0] + "+cu128")
+    loaded("of_no_distribution", "1.0")
+    assert requirements.loaded_otherwise() == []
+
+
+def test_what_was_exchanged_after_it_was_loaded_is_named(loaded):
+    installed = requirements.installed_version("pyarrow")  # not asked for by the course itself, but by datasets
+    loaded("pyarrow", "18.1.0")
+    loaded("pytest_timeout", "0.1")  # installed in another version, and nothing that the course needs
+    assert requirements.loaded_otherwise() == [("pyarrow", "18.1.0", installed)]
