@@ -1,5 +1,6 @@
 """pyproject.toml is the one source of dependencies; the other files agree with it, and it admits what Colab has."""
 
+import os
 import re
 import sys
 import tomllib
@@ -157,3 +158,20 @@ def test_what_was_exchanged_after_it_was_loaded_is_named(loaded):
     loaded("pyarrow", "18.1.0")
     loaded("pytest_timeout", "0.1")  # installed in another version, and nothing that the course needs
     assert requirements.loaded_otherwise() == [("pyarrow", "18.1.0", installed)]
+
+
+def test_what_lies_in_the_shadow_comes_first_and_asks_for_a_restart_as_well(loaded, tmp_path, monkeypatch):
+    monkeypatch.setattr(requirements, "SHADOW", tmp_path / "packages")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("PYTHONPATH", "")
+    requirements.use_shadow()
+    assert str(tmp_path / "packages") not in sys.path  # there is none yet
+    info = tmp_path / "packages" / "transformers-5.99.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: transformers\nVersion: 5.99.0\n")
+    requirements.use_shadow()
+    requirements.use_shadow()
+    assert sys.path[0] == os.environ["PYTHONPATH"] == str(tmp_path / "packages")
+    assert sys.path.count(str(tmp_path / "packages")) == 1
+    loaded("transformers", "5.0.0")
+    assert requirements.loaded_otherwise() == [("transformers", "5.0.0", "5.99.0")]
