@@ -13,6 +13,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from course_utils import folders
 from course_utils.setup.installers import SetupError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,10 +26,15 @@ def main(argv=None):
 
     Returns:
         The exit status, 0.
+
+    Raises:
+        SetupError: the folder cannot be written, or the wheel not be built.
     """
     parser = argparse.ArgumentParser(prog="python -m course_utils bundle", description=__doc__.split("\n")[0])
     parser.add_argument("--output", type=Path, default=ROOT / "dist", help="a folder; dist/ by default")
     folder = parser.parse_args(argv).output
+    if not folders.writable(folder):
+        raise SetupError(f"Nothing can be written in {folder}. Pass a folder of your own as --output.")
     wheel = build_wheel(folder)
     bundle = pack(wheel, folder / "from-lm-to-llm.zip")
     print(f"{wheel}\n{bundle}")

@@ -74,14 +74,14 @@ def test_a_score_without_a_guess_says_so_and_goes_on(capsys):
     [
         ("0.8", "without quotes"),
         ("0,8", "with a point and not a comma"),
-        ((0, 8), r"got \(0, 8\).*with a point and not a comma"),
+        ((0, 8), r"is \(0, 8\).*with a point and not a comma"),
         (True, "a number"),
         (np.bool_(True), "a number"),
         (None, "a number"),
         (np.array([0.8]), "a number"),
         (80, "a percentage"),
-        (float("nan"), "got nan. Is it the result of a calculation"),
-        (np.float32("inf"), "got inf. Is it the result of a calculation"),
+        (float("nan"), "is nan; expected a finite number. Is it the result of a calculation"),
+        (np.float32("inf"), "is inf; expected a finite number. Is it the result of a calculation"),
     ],
 )
 def test_a_guess_that_makes_no_sense_is_refused(value, message):
@@ -91,9 +91,7 @@ def test_a_guess_that_makes_no_sense_is_refused(value, message):
 
 
 def test_a_decimal_comma_is_told_apart_from_a_second_argument():
-    with pytest.raises(
-        ValueError, match=r"got \(0, 8\)\. Write a number, without quotes, with a point and not a comma"
-    ):
+    with pytest.raises(ValueError, match=r"is \(0, 8\); expected a number\. Write it with a point and not a comma"):
         predictions.predict("a", 0, 8, **SHOTS)
     assert predictions.ledger() == []
 
