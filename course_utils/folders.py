@@ -7,6 +7,7 @@ results    figures that the course reports COURSE_RESULTS  always the reader's o
 
 import os
 import platform
+import re
 import tempfile
 from pathlib import Path
 
@@ -19,6 +20,11 @@ KEEP = {  # how to make runs outlive the machine
 }
 PACKAGE = Path(__file__).resolve().parent
 PLACES = ("COURSE_HOME", "COURSE_RUNS", "COURSE_RESULTS")
+SLIPS = {  # what would make a folder of a strange name, wherever the command was started → why
+    r"""^["']|["']$""": "the quotation marks are part of it",
+    r"^\w\w+://": "an address is no folder; mount it first",
+    r"\$\w|\$\{|%\w+%": "a variable in it was not filled in",
+}
 
 
 class PlaceError(OSError, ValueError):
@@ -45,18 +51,26 @@ def default_home():
         return Path(os.environ.get("LOCALAPPDATA") or own() / "AppData/Local") / NAME
     if platform.system() == "Darwin":
         return own() / "Library/Caches" / NAME
-    return Path(os.environ.get("XDG_CACHE_HOME") or own() / ".cache") / NAME
+    cache = os.environ.get("XDG_CACHE_HOME", "")  # a relative one counts as none, says its standard
+    return (Path(cache) if os.path.isabs(cache) else own() / ".cache") / NAME
 
 
 def own(folder="~", variable="COURSE_HOME"):
     """The path with ~ resolved. Raises PlaceError where the system knows no home folder of this user."""
+    first = Path(folder).parts[0]
     try:
-        return Path(folder).expanduser()
-    except RuntimeError as error:
+        path = Path(folder).expanduser()
+        problem = f"HOME is {os.environ.get('HOME')!r}, no full path" if first == "~" and not path.is_absolute() else ""
+    except RuntimeError:
+        problem = f"there is no user {first[1:]!r}"
+        if first == "~":
+            problem = "HOME is not set, and the user has no entry among its users"
+    if problem:
         raise PlaceError(
-            "This system names no home folder for you (HOME is not set, and the user has no entry among its users).\n"
+            f"This system names no home folder for {'you' if first == '~' else first} ({problem}).\n"
             f"Set {variable} to a folder in which you may write, written in full, for example {variable}=/tmp/{NAME}"
-        ) from error
+        )
+    return path
 
 
 def settle():
@@ -69,7 +83,7 @@ def settle():
         if asked := _asked(variable):
             os.environ[variable] = str(asked)
     model = os.environ.get("COURSE_MODEL", "").strip()
-    if model and (folder := own(model, "COURSE_MODEL")).is_dir():  # else a name on the hub
+    if model and os.path.isdir(folder := own(model, "COURSE_MODEL")):  # else a name on the hub
         os.environ["COURSE_MODEL"] = str(folder.absolute())
 
 
@@ -89,8 +103,17 @@ def writable(folder):
 
 
 def _asked(variable):
-    """The absolute path in an environment variable, None when it is unset or empty."""
+    """The absolute path in an environment variable, None when it is unset or empty.
+
+    Raises:
+        PlaceError: it is no path of this machine's own, but what a shell would have made one of.
+    """
     value = os.environ.get(variable, "").strip()
+    for pattern, slip in SLIPS.items():
+        if re.search(pattern, value):
+            raise PlaceError(
+                f"{variable} is {value}: {slip}. Set it to a folder, written in full, as {variable}=/tmp/{NAME}"
+            )
     return own(value, variable).absolute() if value else None
 
 
@@ -98,10 +121,11 @@ def _made(folder, variable):
     """The folder, made when missing.
 
     Raises:
-        PlaceError: the variable names a file, or the folder cannot be made.
+        PlaceError: the variable names a file or a link to nothing, or the folder cannot be made.
     """
-    if os.path.isfile(folder):
-        raise PlaceError(f"{variable} leads to {folder}, which is a file. Set {variable} to a folder.")
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        kind = "a link that leads nowhere" if os.path.islink(folder) and not os.path.exists(folder) else "a file"
+        raise PlaceError(f"{variable} leads to {folder}, which is {kind}. Set {variable} to a folder.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -280,7 +280,7 @@ def of(notebook, tier):
     Raises:
         ValueError: no such row; the message lists what there is.
     """
-    rows = _ROWS.get(notebook[:2])
+    rows = _ROWS.get(str(notebook)[:2])
     if rows is None or tier not in rows:
         raise ValueError(f"No recipe for notebook {notebook!r} on tier {tier!r}; there are {sorted(_ROWS)} on {TIERS}.")
     return rows[tier]

@@ -78,7 +78,7 @@ class Run:
 def _whole_number(name, default, smallest, largest):
     """The environment variable as an int within bounds. Raises ValueError with the fix otherwise."""
     value = os.environ.get(name, "").strip() or str(default)
-    if not re.fullmatch(r"\d{1,10}", value) or not smallest <= int(value) <= largest:
+    if not re.fullmatch("[0-9]{1,10}", value) or not smallest <= int(value) <= largest:
         raise ValueError(
             f"{name} is {value!r}; expected a whole number from {smallest} to {largest}. Unset it for {default}."
         )
@@ -98,19 +98,19 @@ def _offline():
 
 def _threads():
     """(threads, reason). OMP_NUM_THREADS may be a list, one number for each nested level: the first counts."""
-    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if re.fullmatch(r"[1-9]\d{0,3}", asked):
-        return int(asked), "asked by OMP_NUM_THREADS"
+    asked = os.environ.get("OMP_NUM_THREADS", "").strip()
+    if re.fullmatch(r"[1-9][0-9]{0,2}( *, *[1-9][0-9]{0,2})*", asked):
+        return int(asked.split(",")[0]), "asked by OMP_NUM_THREADS"
     if asked:
         raise ValueError(
-            f"OMP_NUM_THREADS is {asked!r}; expected a whole number from 1. Unset it for all physical cores."
+            f"OMP_NUM_THREADS is {asked!r}; expected a whole number from 1 to 999. Unset it for all physical cores."
         )
     return machine.physical_cores(), "physical cores this process may use"
 
 
 def is_hub_id(model):
     """True for a name on the Hugging Face hub ("google/gemma-3-270m"), False for a folder, None or ""."""
-    if not model or own(model, "COURSE_MODEL").exists():
+    if not model or os.path.exists(own(model, "COURSE_MODEL")):
         return False
     return re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", model) is not None
 

@@ -7,6 +7,7 @@ function that is right in one of them is right.
 import contextlib
 import copy
 import io
+import itertools
 import math
 import warnings
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import torch
 
 from course_utils.reporting import silent
 
+ENDLESS = 100_000  # values after which a generator counts as one without end
 LONGEST = 300  # characters shown of what a learner's function gave or raised
 
 
@@ -34,13 +36,21 @@ def failed(message):
 def attempt(function, *arguments):
     """(result, None), or (None, sentence) when the learner's function raised or returned nothing.
 
-    The function gets copies: what it changes in place changes nothing here. A generator is read to its end.
+    The function gets copies: what it changes in place changes nothing here. A generator is read to its end, if it has
+    one.
     """
+    if not callable(function):
+        return None, f"expected a function, got {short(function)}; pass its name alone, without quotes and brackets"
     try:
         result = function(*copy.deepcopy(arguments))
-        result = list(result) if isinstance(result, Iterator) else result
-    except Exception as error:
-        return None, f"your function raised {type(error).__name__}: {_one_line(str(error))}"
+        result = list(itertools.islice(result, ENDLESS)) if isinstance(result, Iterator) else result
+    except (Exception, SystemExit) as error:  # exit() in a learner's function shall not end the kernel
+        return None, f"your function raised {type(error).__name__}: {_message(error)}"
+    if isinstance(result, list) and len(result) >= ENDLESS:
+        return (
+            None,
+            f"your function yields more than {ENDLESS:,} values, and may never end; yield one for each expected",
+        )
     if result is None or result is Ellipsis:
         return None, "your function returns nothing yet; fill in the … and run the cell again"
     return result, None
@@ -121,6 +131,13 @@ def _first_problem(function, cases, wrong, form):
         if said:
             return bool(crash), said
     return None
+
+
+def _message(error):
+    try:
+        return _one_line(str(error))
+    except Exception:  # an exception of the learner's own may fail at its text
+        return "(its message cannot be read)"
 
 
 def _as_list(value):

@@ -48,7 +48,7 @@ def check_worse_examples(judge, pool, questions, chosen):
         chosen: four positions in the pool; the labels stay as people gave them.
     """
     chosen = feedback.plain(chosen)
-    chosen = list(chosen) if isinstance(chosen, list | tuple | range) else None
+    chosen = list(chosen) if isinstance(chosen, list | tuple | range) else chosen
     problem = _not_four(chosen, len(pool))
     if problem:
         return feedback.failed(problem)
@@ -75,8 +75,9 @@ def _accuracy(judge, examples, questions):
 
 
 def _not_four(chosen, size):
-    if chosen is None or len(chosen) != SHOTS:
-        return f"expected a list of {SHOTS} positions in the pool, as [0, 1, 2, 3]; got {chosen or 'none yet'}."
+    if not isinstance(chosen, list) or len(chosen) != SHOTS:
+        came = "none yet" if chosen is None or chosen is Ellipsis else feedback.short(chosen)
+        return f"expected a list of {SHOTS} positions in the pool, as [0, 1, 2, 3]; got {came}."
     if any(isinstance(c, bool) or not isinstance(c, int) or not 0 <= c < size for c in chosen):
         return f"expected whole numbers from 0 to {size - 1}, got {chosen}."
     if len(set(chosen)) != SHOTS:

@@ -40,7 +40,14 @@ def patients(runs):
 
     Args:
         runs: {cause: metrics}, from the record of the experiment "rlhf".
+
+    Raises:
+        ValueError: a cause has no run.
     """
+    if missing := [cause for cause in CAUSES if not (isinstance(runs, dict) and runs.get(cause))]:
+        raise ValueError(
+            f"The clinic has no run for {missing[0]!r}. Pass the runs of the record, a list of each cause."
+        )
     return {letter: runs[cause] for letter, cause in zip("ABCD", CAUSES, strict=True)}
 
 

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from course_utils import flags
+
 SUITES = Path(__file__).resolve().parents[2] / "tests" / "benchmarks"
 
 
@@ -16,13 +18,14 @@ def main(argv=None):
     names = sorted(path.stem for path in SUITES.glob("*.py") if path.stem != "side_by_side")
     parser = argparse.ArgumentParser(prog="python -m course_utils bench", description=__doc__.split("\n")[0])
     parser.add_argument("suites", nargs="*", help="some of: " + ", ".join(names))
-    parser.add_argument("--rounds", type=int, default=3, help="of which the median counts")
+    parser.add_argument("--rounds", type=flags.whole(1), default=3, help="of which the median counts")
     options = parser.parse_args(argv)
     unknown = sorted(set(options.suites) - set(names))
     if unknown or not names:
         asked = ", ".join(unknown) or "any"
         print(f"There is no benchmark {asked}. Those in {SUITES}: {', '.join(names) or 'none'}.", file=sys.stderr)
         return 2
+    stored()  # a place that cannot be used is said before the hours, not after
     failed = []
     for name in options.suites or names:
         print(f"{name}: {options.rounds} rounds", flush=True)

@@ -14,7 +14,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
-from course_utils import files
+from course_utils import files, folders
 from course_utils.setup.first_cell import first_cell
 from course_utils.setup.installers import SetupError
 
@@ -34,6 +34,9 @@ def main(argv=None):
 
     Returns:
         The exit status, 0.
+
+    Raises:
+        SetupError: the folder cannot be written, or the wheel not be built.
     """
     parser = argparse.ArgumentParser(prog="python -m course_utils bundle", description=__doc__.split("\n")[0])
     parser.add_argument("--output", type=Path, default=ROOT / "dist", help="a folder; dist/ by default")
@@ -44,6 +47,8 @@ def main(argv=None):
     folder = options.output
     if options.stamp:
         return stamp()
+    if not folders.writable(folder):
+        raise SetupError(f"Nothing can be written in {folder}. Pass a folder of your own as --output.")
     wheel = build_wheel(folder)
     bundle = pack(wheel, folder / "from-lm-to-llm.zip")
     print(f"{wheel}\n{bundle}")

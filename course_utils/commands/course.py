@@ -11,7 +11,7 @@ from pathlib import Path
 
 import nbformat
 
-from course_utils import folders, runtime
+from course_utils import flags, folders, runtime
 from course_utils.commands import notebook_runner
 from course_utils.reporting import claims, predictions, records
 
@@ -29,13 +29,14 @@ def main(argv=None):
     folders.settle()  # each kernel starts in the folder of its notebook
     try:
         chosen = select(options.notebooks, options.folder)
+        runtime.check_settings()  # else each notebook would say it anew
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     with _place(options.save):
         outcomes = _run_all(chosen, options)
         names = {outcome.notebook for outcome in outcomes}
-        shown = [record for record in records.read(claims.path()) if record["notebook"] in names]
+        shown = [record for record in claims.kept() if record["notebook"] in names]
         required = [(path.stem, id) for path in chosen if path.stem in names for id in required_claims(path)]
         broken = claims.broken(names, required)
     print("\n" + summary(outcomes, shown), flush=True)
@@ -50,7 +51,7 @@ def _parser():
     parser = argparse.ArgumentParser(prog="python -m course_utils course", description=main.__doc__.split("\n")[0])
     parser.add_argument("--notebooks", default="", metavar='"00 05"', help="numbers or names; all by default")
     parser.add_argument("--folder", type=Path, default=NOTEBOOKS, help="where the notebooks are")
-    parser.add_argument("--timeout", type=float, help="seconds that one cell may take; no limit by default")
+    parser.add_argument("--timeout", type=flags.seconds, help="seconds that one cell may take; no limit by default")
     saving = "for authors: run as the tests do, and put the outputs into the notebooks themselves"
     parser.add_argument("--save", action="store_true", help=saving)
     return parser
@@ -71,6 +72,8 @@ def select(wanted, folder=None):
     if not available:
         raise ValueError(f"There is no notebook in {folder}. Is the clone complete?")
     words = wanted.replace(",", " ").split()
+    if wanted and not words:
+        raise ValueError(f"{wanted!r} names no notebook. There are: {', '.join(path.stem for path in available)}.")
     chosen = {word: [p for p in available if word in (p.stem, p.name, p.stem.split("_")[0])] for word in words}
     unknown = [word for word in words if not chosen[word]]
     if unknown:

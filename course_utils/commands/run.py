@@ -21,7 +21,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from course_utils import runtime
+from course_utils import folders, runtime
+from course_utils.files import AssetError
 from course_utils.reporting import records
 
 REFERENCE = Path(__file__).resolve().parents[2] / "notebooks" / "reference"
@@ -44,12 +45,18 @@ def main(argv=None):
     parser.add_argument("--point", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     experiment = importlib.import_module(EXPERIMENTS[options.experiment])
-    run = runtime.start(quiet=True)
-    folder = run.runs / "experiments" / f"{options.experiment}-{setting_key(experiment.SETTING)}"
-    if options.point:
-        return measure(experiment, options.point, run, folder)
+    if options.point and options.point not in experiment.POINTS:
+        parser.error(f"{options.experiment} has no point {options.point!r}. There are: {', '.join(experiment.POINTS)}.")
     output = options.output or REFERENCE / f"{options.experiment}.json"
-    take_over(output, experiment, folder)
+    try:
+        run = runtime.start(quiet=True)
+        folder = run.runs / "experiments" / f"{options.experiment}-{setting_key(experiment.SETTING)}"
+        if options.point:
+            return measure(experiment, options.point, run, folder)
+        take_over(output, experiment, folder)
+    except (ValueError, AssetError) as error:  # a setting, a place, or what the earlier record holds
+        print(error, file=sys.stderr)
+        return 1
     for number, point in enumerate(experiment.POINTS, start=1):
         if not (folder / f"{point}.json").exists():
             print(f"{options.experiment} {number}/{len(experiment.POINTS)}: {point}", flush=True)
@@ -68,7 +75,6 @@ def measure(experiment, point, run, folder):
     from course_utils.engine import stages
     from course_utils.engine.checkpoint import CheckpointError
     from course_utils.engine.loop import TrainingStopped
-    from course_utils.files import AssetError
 
     try:
         result = experiment.measure(point, run, folder / point)
@@ -82,8 +88,14 @@ def measure(experiment, point, run, folder):
 
 
 def take_over(output, experiment, folder):
-    """Let the points of an earlier record of the same setting count as measured."""
-    for earlier in records.read(output):
+    """Let the points of an earlier record of the same setting count as measured.
+
+    Raises:
+        ValueError: nothing can be written there, or the file holds no record.
+    """
+    if output.is_dir() or not folders.writable(output.parent):
+        raise ValueError(f"The record cannot be written to {output}. Pass a file in a folder of your own as --output.")
+    for earlier in records.read(output, fields=("setting", "points")):
         if setting_key(earlier["setting"]) == setting_key(experiment.SETTING):
             for point, result in earlier["points"].items():
                 if not (folder / f"{point}.json").exists():

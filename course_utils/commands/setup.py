@@ -15,9 +15,10 @@ def main(argv=None):
         SetupError, AssetError: something cannot be had.
     """
     parser = argparse.ArgumentParser(prog="python -m course_utils setup", description=__doc__)
-    parser.add_argument("--bench", action="store_true", help="with what the benchmarks need")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--bench", action="store_true", help="with what the benchmarks need")
     only = "for Colab and Kaggle: install into this Python what it lacks; torch, numpy and transformers stay"
-    parser.add_argument("--missing", action="store_true", help=only)
+    either.add_argument("--missing", action="store_true", help=only)
     options = parser.parse_args(argv)
     if options.missing:
         install.missing()

@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from course_utils import streams
+from course_utils import flags, streams
 
 PACKAGE = Path(__file__).resolve().parents[2]
 WINDOWS = os.name == "nt"
@@ -40,13 +40,19 @@ KILL, SIGNALS = signals()
 def main(argv=None):
     """Run what is asked for; 0 when every count is full."""
     parser = argparse.ArgumentParser(prog="python -m course_utils soak", description=__doc__.split("\n")[0])
-    parser.add_argument("--kills", type=int, default=60, help="of the small run; a third inside a save")
-    parser.add_argument("--real-kills", type=int, default=3, help="of a LoRA run on the base model; 0 leaves it out")
-    parser.add_argument("--rl-kills", type=int, default=20, help="of a reward model's run, and as many of PPO; 0: none")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--kills", type=flags.whole(1), default=60, help="of the small run; a third inside a save")
+    parser.add_argument(
+        "--real-kills", type=flags.whole(0), default=3, help="of a LoRA run on the base model; 0 leaves it out"
+    )
+    parser.add_argument(
+        "--rl-kills", type=flags.whole(0), default=20, help="of a reward model's run, and as many of PPO; 0: none"
+    )
+    parser.add_argument("--seed", type=flags.whole(0), default=0, help="of the moments")
     parser.add_argument("--job", choices=("small", "reward", "ppo", "real"), help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
+    if bool(options.job) != bool(options.output):
+        parser.error("--job and --output belong together: one run, and the folder that it writes to")
     if options.job:
         return run_job(options.job, options.output)
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:

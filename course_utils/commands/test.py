@@ -40,6 +40,8 @@ def main(argv=None):
     )
     parser.add_argument("--notebooks", metavar='"00 05"', help="nbval on these notebooks only, without the unit tests")
     options, passed_on = parser.parse_known_args(argv)
+    if options.notebooks is not None and passed_on:
+        parser.error(f"--notebooks runs nbval alone, and {passed_on[0]} is for pytest: leave out one of them")
     with tempfile.TemporaryDirectory() as folder:
         try:
             minutes = minutes_allowed()

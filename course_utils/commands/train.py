@@ -11,7 +11,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from course_utils import runtime
+from course_utils import flags, folders, runtime
+from course_utils.files import AssetError
 
 # stage → the module whose job(tier, recipe=…) builds it
 STAGES = {
@@ -33,13 +34,13 @@ def main(argv=None):
     from course_utils.engine import loop, parallel
     from course_utils.engine.checkpoint import CheckpointError
 
-    world = parallel.world()
     try:
+        world = parallel.world()
         run = runtime.start(quiet=not world.first)
         output = options.output or run.runs / "train" / options.stage
-        _refuse_a_second_run(output, options.resume)
+        _refuse_the_output(output, options.resume)
         result = _train(options, run, output)
-    except (ValueError, CheckpointError, loop.TrainingStopped) as error:
+    except (ValueError, CheckpointError, loop.TrainingStopped, AssetError) as error:
         print(error, file=sys.stderr)
         return 1
     if world.first:
@@ -54,15 +55,17 @@ def _parser():
     parser.add_argument("--output", type=Path, help="the run's folder; by default one below COURSE_RUNS")
     parser.add_argument("--resume", action="store_true", help="go on from the newest whole checkpoint in the folder")
     parser.add_argument("--method", choices=("lora", "full"), help="which weights are trained")
-    parser.add_argument("--steps", type=int, help="another number of optimizer steps")
-    parser.add_argument("--micro-batch", type=int, help="rows in memory at once")
+    parser.add_argument("--steps", type=flags.whole(1), help="another number of optimizer steps")
+    parser.add_argument("--micro-batch", type=flags.whole(1), help="rows in memory at once")
     return parser
 
 
-def _refuse_a_second_run(output, resume):
+def _refuse_the_output(output, resume):
     """Say it before the model is loaded."""
     from course_utils.engine import checkpoint
 
+    if not folders.writable(output):
+        raise ValueError(f"Nothing can be written in {output}. Pass a folder of your own as --output.")
     steps = checkpoint.steps(output / "checkpoints")
     if steps and not resume:
         raise ValueError(

@@ -8,6 +8,14 @@ def first_token(tokenizer):
     return [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
 
 
+def need_tokenizer(tokenizer, method="__call__"):
+    """Raise ValueError unless this is a tokenizer, with the method that is needed of it."""
+    if not hasattr(tokenizer, method):
+        raise ValueError(
+            f"Expected the tokenizer that load_base returns, got a {type(tokenizer).__name__} as tokenizer."
+        )
+
+
 @dataclass(frozen=True)
 class Dialogue:
     """One way to ask: before + instruction + between + answer + end + after, for examples and question alike.
@@ -24,6 +32,7 @@ class Dialogue:
     examples: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self):
+        need_tokenizer(self.tokenizer)
         if len(self._tokens(self.end)) != 1:
             raise ValueError(
                 f"The end mark {self.end!r} is {len(self._tokens(self.end))} tokens; a model stops at a single one. "

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 
 from course_utils.data import rows as tables
-from course_utils.data.dialogue import first_token
+from course_utils.data.dialogue import first_token, need_tokenizer
 
 GRADES = 9
 LOWEST = -4  # the rating that digit 1 stands for
@@ -41,6 +41,7 @@ def digit_tokens(tokenizer):
     Raises:
         ValueError: a digit takes several tokens.
     """
+    need_tokenizer(tokenizer)
     ids = [tokenizer(str(digit), add_special_tokens=False).input_ids for digit in range(1, GRADES + 1)]
     if any(len(digit) != 1 for digit in ids):
         raise ValueError("This tokenizer writes a digit with several tokens; the task needs one token for each grade.")

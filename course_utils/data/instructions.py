@@ -18,6 +18,7 @@ from jinja2 import TemplateError
 from course_utils import assets
 from course_utils.data import reviews, splits
 from course_utils.data import rows as tables
+from course_utils.data.dialogue import need_tokenizer
 
 REVIEW_PROMPTS = (
     "Write one sentence from a film review.",
@@ -165,10 +166,7 @@ def encode_dialogue(messages, tokenizer):
         ValueError: the template has no assistant marks, or its tokens do not begin with those of the prompt alone, or
             do not decode to the text that it writes.
     """
-    if not hasattr(tokenizer, "apply_chat_template"):
-        raise ValueError(
-            f"Expected the tokenizer that load_base returns, got a {type(tokenizer).__name__} as tokenizer."
-        )
+    need_tokenizer(tokenizer, "apply_chat_template")
     if not re.search(r"{%-?\s*generation\b", tokenizer.chat_template or ""):
         raise ValueError(
             "The tokenizer's chat template does not mark what the assistant says (generation … endgeneration): prompt "
@@ -231,6 +229,7 @@ class TokenCollator:
                 "The tokenizer has no pad token, so rows of different length cannot form a batch. Use the tokenizer "
                 "that load_base returns, or set tokenizer.pad_token = tokenizer.eos_token (a pad never counts)."
             )
+        tables.whole("pad_id", self.pad_id, 0)
 
     def __call__(self, rows):
         """Rows to {"input_ids": (B, T) int64, "mask": (B, T) bool, "completion_mask": (B, T) bool}.

@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, replace
 from numbers import Integral
 
-from course_utils.data.dialogue import first_token
+from course_utils.data.dialogue import first_token, need_tokenizer
 
 NEGATIVE, POSITIVE = 0, 1
 
@@ -25,11 +25,20 @@ class Template:
     instruction: str = ""
 
     def __post_init__(self):
-        if "{text}" not in self.question:
+        if not isinstance(self.question, str) or "{text}" not in self.question:
             raise ValueError(
                 f"The question {self.question!r} has no place for the review. Write {{text}} where it goes."
             )
-        if any(not word.startswith(" ") for word in self.words):
+        try:
+            self.question.format(text="")
+        except (ValueError, LookupError, AttributeError) as error:
+            raise ValueError(
+                f"The question {self.question!r} has a brace that is no place for the review ({error}). "
+                "Write {text}, or double the brace."
+            ) from None
+        if not isinstance(self.words, tuple | list) or len(self.words) != 2 or self.words[0] == self.words[1]:
+            raise ValueError(f"Expected two different label words, as (' bad', ' good'), got {self.words!r}.")
+        if any(not isinstance(word, str) or not word.startswith(" ") for word in self.words):
             raise ValueError(
                 f"Label words start with a space, as in ' good', got {self.words}; else they form other tokens."
             )
@@ -113,6 +122,7 @@ def word_tokens(tokenizer, template):
     Raises:
         ValueError: a word takes several tokens, or both words begin with the same one.
     """
+    need_tokenizer(tokenizer)
     ids = [tokenizer(word, add_special_tokens=False).input_ids for word in template.words]
     if any(len(word) != 1 for word in ids) or ids[0] == ids[1]:
         counted = ", ".join(f"{word!r}: {len(tokens)}" for word, tokens in zip(template.words, ids, strict=True))

@@ -26,19 +26,19 @@ def listed(rows):
     if isinstance(rows, Mapping):
         rows = _of_columns(rows)
     if isinstance(rows, str | bytes):
-        raise ValueError(f"Expected rows, a list of dictionaries, got the text {_short(rows)}. Read the file first.")
+        raise ValueError(f"Expected rows, a list of dictionaries, got the text {short(rows)}. Read the file first.")
     if isinstance(rows, Iterator) or not hasattr(rows, "__len__") or not hasattr(rows, "__getitem__"):
         raise ValueError(
             f"Expected rows with a length, got a {type(rows).__name__}, of which nobody knows whether it ends. "
             "Write list(rows), or list(itertools.islice(rows, 1000))."
         )
     if not len(rows):
-        raise ValueError("There are no rows to encode. Was everything filtered away?")
+        raise ValueError("There are no rows. Was everything filtered away?")
     if isinstance(rows, Sequence):
         for number, row in enumerate(rows):
             if not isinstance(row, Mapping):
                 raise ValueError(
-                    f"Row {number} is a {type(row).__name__} ({_short(row)}); expected a dictionary of columns."
+                    f"Row {number} is a {type(row).__name__} ({short(row)}); expected a dictionary of columns."
                 )
     return rows
 
@@ -89,11 +89,9 @@ def checked_text(value, where, *, marks=MARKS, blank=False):
     if value is None or (isinstance(value, float) and math.isnan(value)):
         raise ValueError(f"{where} is empty ({value}). Fill it in, or drop the row.")
     if not isinstance(value, str):
-        raise ValueError(
-            f"{where} holds a {type(value).__name__} ({_short(value)}); expected a text. Was it converted?"
-        )
+        raise ValueError(f"{where} holds a {type(value).__name__} ({short(value)}); expected a text. Was it converted?")
     if not blank and not value.strip():
-        raise ValueError(f"{where} holds no visible character ({_short(value)}). Fill it in, or drop the row.")
+        raise ValueError(f"{where} holds no visible character ({short(value)}). Fill it in, or drop the row.")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -114,14 +112,14 @@ def number(row, number, column):
     """A finite number from one cell; ValueError else."""
     value = row[column]
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
-        raise ValueError(f"Row {number}, column {column!r} holds {_short(value)}; expected a finite number.")
+        raise ValueError(f"Row {number}, column {column!r} holds {short(value)}; expected a finite number.")
     return float(value)
 
 
 def whole(name, value, least):
     """Raise ValueError unless an argument is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise ValueError(f"{name} is {_short(value)}; expected a whole number of at least {least}.")
+        raise ValueError(f"{name} is {short(value)}; expected a whole number of at least {least}.")
 
 
 def turns(row, number, marks=MARKS):
@@ -145,14 +143,14 @@ def turns(row, number, marks=MARKS):
         return [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
     found, (who, what) = row[column], DIALOGUES[column]
     if not isinstance(found, list | tuple) or not found:
-        raise ValueError(f"Row {number}, column {column!r} holds {_short(found)}; expected a list of turns.")
+        raise ValueError(f"Row {number}, column {column!r} holds {short(found)}; expected a list of turns.")
     messages = []
     for place, turn in enumerate(found):
         where = f"Row {number}, turn {place}"
         if not isinstance(turn, Mapping) or not {who, what} <= turn.keys():
-            raise ValueError(f"{where} is {_short(turn)}; expected a dictionary with {who!r} and {what!r}.")
+            raise ValueError(f"{where} is {short(turn)}; expected a dictionary with {who!r} and {what!r}.")
         if not isinstance(turn[who], str) or turn[who] not in ROLES:
-            raise ValueError(f"{where} is said by {_short(turn[who])}; known roles are {', '.join(ROLES)}.")
+            raise ValueError(f"{where} is said by {short(turn[who])}; known roles are {', '.join(ROLES)}.")
         content = checked_text(_joined(turn[what], where), where, marks=marks)
         messages.append({"role": ROLES[turn[who]], "content": content})
     _check_order(messages, number)
@@ -185,6 +183,7 @@ def some(numbers_of_rows):
     return "rows " + ", ".join(map(str, numbers_of_rows[:SHOWN])) + more
 
 
-def _short(value):
+def short(value):
+    """A value as it is shown in a message: its first sixty characters."""
     shown = repr(value)
     return shown if len(shown) <= 60 else shown[:57] + "…"

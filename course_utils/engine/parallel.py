@@ -22,6 +22,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from course_utils import streams
 
+TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
 
 @dataclass(frozen=True)
 class World:
@@ -70,9 +72,20 @@ class World:
 
 
 def world():
-    """The World of this process: several under `torchrun`, else one."""
+    """The World of this process: several under `torchrun`, else one.
+
+    Raises:
+        ValueError: RANK is set, and what torchrun sets beside it is not, or is no number.
+    """
     if "RANK" not in os.environ or not dist.is_available():
         return World()
+    for name in TORCHRUN:
+        value = os.environ.get(name, "")
+        if not value or (name != "MASTER_ADDR" and not (value.isascii() and value.isdigit())):
+            raise ValueError(
+                f"RANK is set, as for one of several processes, but {name} is {value!r}. Start them with torchrun, "
+                "which sets both, or unset RANK to train in one process."
+            )
     if not dist.is_initialized():
         cuda = torch.cuda.is_available()
         if cuda:

@@ -32,7 +32,7 @@ class TrainingRecipe:
 
     def __post_init__(self):
         object.__setattr__(self, "betas", tuple(self.betas))
-        object.__setattr__(self, "micro_batch", self.micro_batch or self.batch_size)
+        object.__setattr__(self, "micro_batch", self.batch_size if self.micro_batch is None else self.micro_batch)
         for name in ("steps", "batch_size", "micro_batch", "max_length", "pool", "save_every"):
             self._expect(name, isinstance(getattr(self, name), int) and getattr(self, name) >= 1, "a whole number ≥ 1")
         for name in ("warmup_steps", "evaluate_every", "seed"):

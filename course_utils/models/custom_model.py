@@ -5,6 +5,7 @@ the course reads log-probabilities from hidden · Wᵀ, and packs rows behind on
 """
 
 import contextlib
+import os
 from pathlib import Path
 
 import torch
@@ -35,8 +36,8 @@ def source(asked):
     """
     if runtime.is_hub_id(asked):
         return asked
-    path = Path(asked).expanduser().absolute()
-    if not path.is_dir():
+    path = Path(os.path.expanduser(asked)).absolute()
+    if not os.path.isdir(path):  # Path's own functions raise for a name that is too long, or of no user
         raise ModelError(
             f"COURSE_MODEL is {asked!r}, and there is no folder {path}.\n"
             f"Give an existing folder, or a hub id such as google/gemma-3-270m, {_OURS}"

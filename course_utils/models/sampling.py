@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from course_utils.data.rows import short, whole
 from course_utils.models import static_cache
 from course_utils.models.onednn_weights import prepacked
 from course_utils.models.prefix import read_prefix
@@ -189,12 +190,16 @@ def _left_padded(prompts):
 
 
 def _check(prompts, max_new_tokens, temperature):
+    if isinstance(prompts, str) or not hasattr(prompts, "__len__") or any(not hasattr(p, "__len__") for p in prompts):
+        raise ValueError(f"Expected prompts as lists of token ids, one list a row, got {short(prompts)}.")
+    texts = [row for row, prompt in enumerate(prompts) if isinstance(prompt, str)]
+    if texts:
+        raise ValueError(f"Prompt {texts[0]} is a text; expected token ids: tokenizer(text).input_ids.")
     empty = [row for row, prompt in enumerate(prompts) if not prompt]
     if not prompts or empty:
         raise ValueError(
             f"Expected prompts of at least one token (<bos>), got {len(prompts)} prompts, empty rows {empty[:5]}."
         )
-    if max_new_tokens < 1:
-        raise ValueError(f"Expected max_new_tokens of at least 1, got {max_new_tokens}.")
-    if temperature < 0:
+    whole("max_new_tokens", max_new_tokens, 1)
+    if isinstance(temperature, str | None) or not 0 <= temperature < float("inf"):
         raise ValueError(f"Expected a temperature of 0 (greedy) or more, got {temperature}.")

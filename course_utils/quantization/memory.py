@@ -14,6 +14,7 @@ layers), where a norm keeps its input, a linear layer its input and a gated MLP 
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 from course_utils.models.logprobs import BLOCK_WORDS, DEFAULT_CHUNK, WHOLE_CHUNK
 
@@ -114,8 +115,9 @@ class Setting:
     def __post_init__(self):
         if self.method not in METHODS:
             raise ValueError(f"Expected a method of {METHODS}, got {self.method!r}.")
-        for name in ("rows", "length", "rank", "base_bytes", "bits", "activation_bytes", "chunk"):
-            if not getattr(self, name) > 0:
+        for name in ("rows", "length", "rank", "base_bytes", "bits", "activation_bytes", "optimizer_bytes", "chunk"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Real) or not value > 0:
                 raise ValueError(f"Setting({name}={getattr(self, name)!r}): expected a number above 0.")
 
 

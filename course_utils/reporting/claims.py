@@ -10,12 +10,12 @@ verdict, which are the same on every machine where the claim comes out alike. Th
 A `required` claim gates `make course`; an `observed` one reports.
 """
 
-import math
 import os
 from pathlib import Path
 
 from course_utils import runtime
-from course_utils.reporting import numbers, records
+from course_utils.data import rows
+from course_utils.reporting import checked, numbers, records
 from course_utils.reporting.silent import Word
 
 KINDS = ("required", "observed")
@@ -50,11 +50,10 @@ def expect(id, *, statement, baseline, kind, at_least=None, at_most=None):
         at_least, at_most: the threshold; exactly one of the two.
 
     Raises:
-        ValueError: no threshold or two, an unknown kind, or a threshold that moves after its check.
+        ValueError: no threshold or two, an unknown kind, a text left out, or a threshold that moves after its check.
     """
+    _check_texts(id, kind=kind, statement=statement, baseline=baseline)
     direction, threshold = _threshold(id, at_least, at_most)
-    if kind not in KINDS:
-        raise ValueError(f"Claim {id!r} has kind {kind!r}; expected 'required' or 'observed'.")
     notebook = notebook_name()
     _refuse_moved(id, _checked.get((notebook, id)), (direction, threshold))
     terms = {"kind": kind, "statement": statement, "baseline": baseline, "direction": direction}
@@ -89,15 +88,20 @@ def check(
         "holds", "fails", or "undecided" when the interval reaches the threshold or has it inside.
 
     Raises:
-        ValueError: the threshold moved, the claim is not known and not complete, or a number is not finite.
+        ValueError: the threshold moved, the claim is not known and not complete, a number is not finite, or the
+            interval lies away from what was measured.
     """
     notebook = notebook_name()
     said = {"kind": kind, "baseline": baseline, "statement": statement}
     if (at_least, at_most) != (None, None):
         said["direction"], said["threshold"] = _threshold(id, at_least, at_most)
-    record = _agreed(id, notebook, {name: value for name, value in said.items() if value is not None})
-    record.update(measured=_finite(id, "measured", measured), n=None if n is None else int(n))
-    record["interval"] = None if interval is None else _interval(id, interval)
+    said = {name: value for name, value in said.items() if value is not None}
+    _check_texts(id, **said)
+    record = _agreed(id, notebook, said)
+    record.update(measured=_finite(id, "measured", measured), n=None if n is None else _count(id, n))
+    if interval is not None:
+        interval = list(map(float, checked.interval(interval, record["measured"], f"Claim {id!r}: interval")))
+    record["interval"] = interval
     record["verdict"] = verdict(record["measured"], record["interval"], record["direction"], record["threshold"])
     record["holds"] = record["verdict"] == "holds"
     records.replace(path(), record)
@@ -124,15 +128,20 @@ def broken(notebooks, required=()):
         notebooks: names, as `05_in_context_learning`.
         required: (notebook, id) of each claim that must have a record; one without is broken, too.
     """
-    kept = [record for record in records.read(path()) if record["notebook"] in notebooks]
-    known = {(record["notebook"], record["id"]) for record in kept}
+    here = [record for record in kept() if record["notebook"] in notebooks]
+    known = {(record["notebook"], record["id"]) for record in here}
     absent = [{"id": id, "notebook": name, "verdict": "no record"} for name, id in required if (name, id) not in known]
-    return [record for record in kept if record["kind"] == "required" and not record["holds"]] + absent
+    return [record for record in here if record["kind"] == "required" and not record["holds"]] + absent
 
 
 def forget(notebook):
     """Drop a notebook's records, so that a new run cannot pass on the results of an old one."""
-    records.update(path(), lambda kept: [record for record in kept if record["notebook"] != notebook])
+    records.update(path(), lambda old: [record for record in old if record.get("notebook") != notebook])
+
+
+def kept():
+    """All records there are, each with the fields that a verdict needs."""
+    return records.read(path(), fields=("id", "notebook", "kind", "direction", "threshold", "holds"))
 
 
 def _blank(id, notebook, *, kind, statement, baseline, direction, threshold):
@@ -168,23 +177,27 @@ def _threshold(id, at_least, at_most):
     return "at_most", _finite(id, "at_most", at_most)
 
 
+def _check_texts(id, **said):
+    """Refuse a name, kind, statement or baseline that nobody could read."""
+    checked.text(id, "The claim's name")
+    if said.get("kind", KINDS[0]) not in KINDS:
+        raise ValueError(f"Claim {id!r} has kind {said['kind']!r}; expected 'required' or 'observed'.")
+    for name in {"statement", "baseline"} & said.keys():
+        checked.text(said[name], f"Claim {id!r}: {name}")
+
+
 def _finite(id, name, value):
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"Claim {id!r}: {name} is {number}, expected a finite number. Is it the mean of no items?")
-    return number
+    return float(checked.finite(value, f"Claim {id!r}: {name}"))
 
 
-def _interval(id, interval):
-    low, high = (_finite(id, "interval", end) for end in interval)
-    if low > high:
-        raise ValueError(f"Claim {id!r}: the interval ({low:g}, {high:g}) runs backwards; expected (low, high).")
-    return [low, high]
+def _count(id, n):
+    rows.whole(f"Claim {id!r}: n", n, 1)
+    return int(n)
 
 
 def _agreed(id, notebook, said):
     """The record to fill: as expected, after refusing what `check` says otherwise; or made of what check says alone."""
-    known = [record for record in records.read(path()) if (record["notebook"], record["id"]) == (notebook, id)]
+    known = [record for record in kept() if (record["notebook"], record["id"]) == (notebook, id)]
     if not known:
         missing = [name for name in ("kind", "statement", "baseline", "threshold") if name not in said]
         if missing:

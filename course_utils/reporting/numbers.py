@@ -6,6 +6,9 @@ stands behind it, so that a changed verdict, an unmarked number or a missing lin
 
 import math
 
+from course_utils.data import rows
+from course_utils.reporting import checked
+
 MARK = "≈"
 # what the mark covers: blanks that align it, sign, digits with thousands, decimals, exponent; the unit is compared
 PATTERN = r" *≈[+−-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?"
@@ -23,13 +26,13 @@ def about(value, *, spread=None, digits=None, signed=False, percent=False):
         percent: show 0.25 as 25%; spread and digits then count in percent as well.
 
     Raises:
-        ValueError: the value is no finite number.
+        ValueError: value or spread is no finite number, or digits no count.
     """
-    number = float(value) * (100 if percent else 1)
-    if not math.isfinite(number):
-        raise ValueError(f"Expected a finite number to show, got {value!r}. Is it the mean of no items?")
+    scale = 100 if percent else 1
+    number = float(checked.finite(value, "The number to show")) * scale
     if digits is None:
-        digits = _decimals(number, None if spread is None else abs(float(spread)) * (100 if percent else 1))
+        digits = _decimals(number, None if spread is None else abs(checked.finite(spread, "The spread")) * scale)
+    rows.whole("digits", digits, 0)
     text = f"{number:{'+' if signed else ''},.{digits}f}"
     if not any(digit in text for digit in "123456789"):  # −0.00 is zero
         text = text.replace("-", "+" if signed else "")
@@ -43,12 +46,17 @@ def estimate(mean, interval=None, *, signed=False, percent=False):
         mean: the number, or an `Estimate`, which brings its interval along.
         interval: (low, high).
         signed, percent: as for `about`.
+
+    Raises:
+        ValueError: a number is not finite, or the interval has not two ends in their order.
     """
     if interval is None:
+        checked.estimate(mean, "the estimate to show, which came without an interval,")
         mean, interval = mean.mean, mean.interval
-    low, high = interval
+    mean = checked.finite(mean, "The mean to show")
+    low, high = checked.interval(interval, mean, "The interval to show")
     scale = 100 if percent else 1
-    digits = _decimals(scale * float(mean), scale * (float(high) - float(low)) / 2)
+    digits = _decimals(scale * mean, scale * (high - low) / 2)
     shown = [about(number, digits=digits, signed=signed, percent=percent) for number in (mean, low, high)]
     return "{} [{}, {}]".format(*shown)
 
@@ -60,6 +68,7 @@ def recorded(mean, interval=None, *, signed=False, percent=False):
 
 def decimals_of(size, significant=2):
     """Decimals that show a number of this size to so many significant digits; at most six."""
+    size = abs(checked.finite(size, "The size"))
     return min(6, max(0, significant - 1 - math.floor(math.log10(size)))) if size else 2
 
 

@@ -15,7 +15,7 @@ from matplotlib.category import StrCategoryFormatter
 from matplotlib.ticker import FixedFormatter, FuncFormatter
 
 from course_utils import machine
-from course_utils.reporting import numbers
+from course_utils.reporting import checked, numbers, plot_checks
 
 OURS, BASELINE, HUMAN, MUTED = "#1f5fa8", "#c8500a", "#222222", "#a8a8a8"
 PALETTE = (OURS, BASELINE, HUMAN, MUTED, "#f0e442")
@@ -47,13 +47,18 @@ def axes(*, title, xlabel, ylabel, size=None, alt=None):
         size: width and height in inches, or None.
         alt: a sentence on what there is to see, without measured digits, for readers who do not see the plot; it
             stands behind the names of the axes and lines.
+
+    Raises:
+        ValueError: a text is none, the size no size, nothing was drawn, or a line has no finite point.
     """
+    plot_checks.axes(size, alt, title=title, xlabel=xlabel, ylabel=ylabel)
     with plt.rc_context(_STYLE | {"font.family": _families()}):
         figure, ax = plt.subplots(figsize=size)
         ax.set(xlabel=drawable(xlabel), ylabel=drawable(ylabel))
         ax.set_title(drawable(title), loc="left")
         try:
             yield ax
+            plot_checks.drawn(ax)
             _mark(ax)
             if ax.get_legend_handles_labels()[1]:
                 ax.legend()
@@ -112,6 +117,7 @@ def _as_typed(ax):
 
 def drawable(text):
     """A text whose characters a font here can draw; others are written as their code, as \\ud55c, and not as boxes."""
+    checked.text(text, "The text to draw", blank=True)
     held = _characters()
     return "".join(
         letter
@@ -136,7 +142,12 @@ def _characters():
 
 
 def next_tokens(pairs, *, title):
-    """Bars of (token, probability), the most probable on top; blanks are drawn as ␣ and line breaks as ↵."""
+    """Bars of (token, probability), the most probable on top; blanks are drawn as ␣ and line breaks as ↵.
+
+    Raises:
+        ValueError: no pairs, or no probability in one of them.
+    """
+    pairs = plot_checks.probabilities(pairs)
     names = [visible_token(token) for token, _ in pairs]
     with axes(title=title, xlabel="probability of the next token", ylabel="") as ax:
         bars = ax.barh(range(len(pairs)), [p for _, p in pairs], color=OURS)
@@ -144,7 +155,7 @@ def next_tokens(pairs, *, title):
         ax.set_yticks(range(len(pairs)), names)
         ax.invert_yaxis()
         ax.grid(axis="y", visible=False)
-        ax.set_xlim(0, 1.15 * max(p for _, p in pairs))
+        ax.set_xlim(0, 1.15 * max(p for _, p in pairs) or 1.0)
 
 
 def bars(estimates, *, ours, title, xlabel, human=None, alt=None):
@@ -154,13 +165,17 @@ def bars(estimates, *, ours, title, xlabel, human=None, alt=None):
         estimates: {name: Estimate}, drawn from top to bottom; the last is ours, the others what it is compared with.
         human: value of a dashed line, or None.
         alt: see `axes`.
+
+    Raises:
+        ValueError: no estimates, one that is none, or a name in `ours` that no bar has.
     """
-    names = list(estimates)
-    colors = [OURS if name in ours else BASELINE for name in names]
+    names = plot_checks.bars(estimates, ours, human)
+    shades = [OURS if name in ours else BASELINE for name in names]
     with axes(title=title, xlabel=xlabel, ylabel="", size=(9, 1.4 + 0.6 * len(names)), alt=alt) as ax:
         means = [estimate.mean for estimate in estimates.values()]
-        spread = [[e.mean - e.low for e in estimates.values()], [e.high - e.mean for e in estimates.values()]]
-        ax.barh(names, means, color=colors, xerr=spread, capsize=5, ecolor="#333333")
+        reaches = [(max(0.0, e.mean - e.low), max(0.0, e.high - e.mean)) for e in estimates.values()]  # 0.0: rounding
+        spread = list(zip(*reaches, strict=True))
+        ax.barh(names, means, color=shades, xerr=spread, capsize=5, ecolor="#333333")
         _write_beyond(ax, estimates.values(), numbers.decimals_of(max(map(max, spread))))
         ax.invert_yaxis()
         ax.grid(axis="y", visible=False)
@@ -187,8 +202,13 @@ def curve(x, series, *, title, xlabel, ylabel, lines=(), ylim=None, alt=None):
         x: labels, as (0, 1, 2, 4, 8, 16).
         series: {name: (color, list of Estimate)}.
         lines: (name, color, value) of horizontal lines to compare with.
+        ylim: (lowest, highest) value shown, or None.
         alt: see `axes`.
+
+    Raises:
+        ValueError: a line has not one Estimate for each label, or a colour or number is none.
     """
+    plot_checks.curve(x, series, lines, ylim)
     places = range(len(x))
     with axes(title=title, xlabel=xlabel, ylabel=ylabel, alt=alt) as ax:
         for name, (color, estimates) in series.items():
@@ -203,5 +223,5 @@ def curve(x, series, *, title, xlabel, ylabel, lines=(), ylim=None, alt=None):
 
 def visible_token(token):
     """A token as it is drawn: ␣ for a leading blank, ↵ for a line break."""
-    token = drawable(token.replace("\n", "↵").replace("\t", "⇥"))
+    token = drawable(checked.text(token, "The token", blank=True).replace("\n", "↵").replace("\t", "⇥"))
     return "␣" * (len(token) - len(token.lstrip(" "))) + token.lstrip(" ")

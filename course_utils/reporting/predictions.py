@@ -8,13 +8,12 @@ The ledger is a file among the reader's runs and lasts over all notebooks. A hea
 keeps its default guesses apart, in the results, so that it never answers in the reader's place.
 """
 
-import math
 import os
-import sys
 from datetime import UTC, datetime
 
 from course_utils import runtime
-from course_utils.reporting import numbers, records
+from course_utils.data import rows
+from course_utils.reporting import checked, numbers, records
 from course_utils.reporting.claims import notebook_name
 from course_utils.reporting.silent import Flag
 
@@ -40,11 +39,15 @@ def predict(id, value, *rest, question, unit="", within=None):
         within: (low, high) that a sensible guess lies in, or None.
 
     Raises:
-        ValueError: the guess is no number, or outside `within`.
+        ValueError: the guess is no number, or outside `within`; a text is none, or `within` no range.
 
     A guess may change until it is scored. After that the first one stays: the answer is known.
     """
-    value = _given(f"your guess for {id!r}", value, *rest)
+    checked.text(id, "The name of your guess")
+    checked.text(question, f"The question of {id!r}")
+    checked.text(unit, f"The unit of {id!r}", blank=True)
+    value = _guess(id, value, *rest)
+    within = None if within is None else checked.ends(within, f"The range of {id!r}, within,")
     if within is not None and not within[0] <= value <= within[1]:
         raise ValueError(
             f"Your guess for {id!r} is {value:g}; it must lie between {within[0]:g} and {within[1]:g}. "
@@ -75,8 +78,16 @@ def score(id, measured, *, tolerance=None, digits=2, exact=False):
 
     Returns:
         True when close, None when nothing was guessed.
+
+    Raises:
+        ValueError: the truth is no finite number, the tolerance below zero, or digits no count.
     """
-    record, measured = _find(id), round(float(_given(f"what was measured for {id!r}", measured)), digits)
+    checked.text(id, "The name of your guess")
+    rows.whole("digits", digits, 0)
+    measured = round(float(checked.finite(measured, f"What was measured for {id!r}")), digits)
+    if tolerance is not None and checked.finite(tolerance, f"The tolerance for {id!r}") < 0:
+        raise ValueError(f"The tolerance for {id!r} is {tolerance}; expected how far off is still close, at least 0.")
+    record = _find(id)
     if record is None:
         print(f"no guess written down for {id!r}; it is {_truth(measured, '', digits, exact)}")
         return None
@@ -99,31 +110,19 @@ def ledger():
         list of {id, notebook, question, unit, guess, within, measured, close, predicted_at}; `measured` and `close`
         are None until scored.
     """
-    return records.read(path())
+    return records.read(path(), fields=("id", "guess", "unit", "within", "measured"))
 
 
 def forget(notebook):
     """Drop what a headless run guessed for a notebook, so that its next headless run starts anew."""
-    records.update(headless_path(), lambda kept: [record for record in kept if record["notebook"] != notebook])
+    records.update(headless_path(), lambda kept: [record for record in kept if record.get("notebook") != notebook])
 
 
-def _given(what, *parts):
-    """The value as Python's own int or float; raises ValueError, with the likely slip, when it is no finite number.
-
-    Args:
-        what: "your guess for 'id'" or the like.
-        parts: all that stood where one number is expected.
-    """
+def _guess(id, *parts):
+    """The guess as Python's own int or float; raises ValueError, with the likely slip, when it is no finite number."""
     value = parts[0] if len(parts) == 1 else parts
-    value = value.item() if getattr(value, "shape", None) == () else value
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
-        return value
-    slip, came = "Write a number, without quotes, with a point and not a comma, as 0.8.", repr(value)
-    if isinstance(value, float):
-        slip = "Is it the result of a calculation that went wrong? Write the number itself."
-    elif isinstance(value, int) and not isinstance(value, bool):
-        slip, came = "Is a digit too many?", f"a whole number of {int(math.log10(abs(value))) + 1} digits"
-    raise ValueError(f"Expected a number as {what}, got {came}. {slip}")
+    wrong = "Is it the result of a calculation that went wrong? Write the number itself."
+    return checked.finite(value, f"Your guess for {id!r}", wrong)
 
 
 def _find(id):

@@ -8,13 +8,14 @@ The choices lie among the reader's runs and last. A headless run (`make course`,
 reads the reader's choices, so that what it prints does not depend on them.
 """
 
+import itertools
 import os
 from dataclasses import dataclass, field
 
 import torch
 
 from course_utils import runtime
-from course_utils.data import splits
+from course_utils.data import rows, splits
 from course_utils.evaluation import comparison
 from course_utils.reporting import records
 from course_utils.reporting.claims import notebook_name
@@ -36,8 +37,11 @@ class Rating:
     choices: dict = field(default_factory=dict)  # pair's number → "A" or "B"
 
     def __post_init__(self):
-        self.pairs = [dict(pair) for pair in self.pairs]
-        kept = {record["id"]: record["choice"] for record in records.read(path())}
+        self.pairs = [dict(pair) for pair in rows.listed(self.pairs)]
+        rows.need(self.pairs, ("chosen", "rejected", "chosen_id", "rejected_id"))
+        for number, name in itertools.product(range(len(self.pairs)), ("chosen", "rejected")):
+            rows.text(self.pairs[number], number, name, marks=())
+        kept = {record["id"]: record["choice"] for record in records.read(path(), ("id", "choice"))}
         self.choices = {n: kept[self._id(n)] for n in range(len(self.pairs)) if self._id(n) in kept} | self.choices
 
     def sides(self, number):
@@ -51,9 +55,9 @@ class Rating:
         Raises:
             ValueError: no such side, or no such pair.
         """
-        if side not in SIDES or not 0 <= number < len(self.pairs):
+        if side not in SIDES or not isinstance(number, int) or not 0 <= number < len(self.pairs):
             raise ValueError(
-                f"Expected 'A' or 'B' for one of the pairs 0 to {len(self.pairs) - 1}, got {side!r} for {number}."
+                f"Expected 'A' or 'B' for one of the pairs 0 to {len(self.pairs) - 1}, got {side!r} for {number!r}."
             )
         self.choices[number] = side
         records.replace(path(), {"notebook": notebook_name(), "id": self._id(number), "choice": side})

@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 
 import course_utils
+from course_utils.data.rows import short
 
 
 def show_source(function, *, docstring=False):
@@ -14,8 +15,17 @@ def show_source(function, *, docstring=False):
     Args:
         function: a function or class of `course_utils`.
         docstring: whether to print the docstring too; the prose around the cell usually says it already.
+
+    Raises:
+        ValueError: it is something else.
     """
     function = inspect.unwrap(function)  # the file of a decorated function would be its decorator's
+    written = inspect.isfunction(function) or inspect.isclass(function) or inspect.ismethod(function)
+    if not written or not function.__module__.startswith(course_utils.__name__ + "."):
+        raise ValueError(
+            f"Expected a function or class of course_utils, got {short(function)}. Write its name as it was imported, "
+            "without quotes and brackets, as show_source(plots.bars); for others take inspect.getsource."
+        )
     lines = inspect.getsource(function).rstrip().splitlines()
     if not docstring:
         lines = _without_docstring(lines)

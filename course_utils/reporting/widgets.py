@@ -9,6 +9,7 @@ import ipywidgets
 
 from course_utils.data import instructions, prompts
 from course_utils.models import sampling
+from course_utils.reporting import plot_checks
 from course_utils.reporting.plots import OURS, visible_token
 
 _WIDE = {"width": "720px"}
@@ -71,7 +72,8 @@ def example_editor(judge, examples, text):
 
 def bars_html(pairs):
     """(name, probability) pairs as bars in HTML, with the numbers written out."""
-    widest = max(probability for _, probability in pairs)
+    pairs = plot_checks.probabilities(pairs)
+    widest = max(probability for _, probability in pairs) or 1.0
     cell, bar = "padding:2px 8px;font-size:16px", f"background:{OURS};height:16px"
     rows = "".join(
         f"<tr><td style='{cell};text-align:right;font-family:monospace'>{html.escape(visible_token(name))}</td>"

@@ -24,7 +24,7 @@ def talk(*messages, column="messages"):
 
 
 ENCODED = {  # rows for instructions.encode → what the message says
-    "rows/none": ([], "no rows to encode. Was everything filtered away?"),
+    "rows/none": ([], "There are no rows. Was everything filtered away?"),
     "rows/a generator": ((r for r in [GOOD]), r"a generator, of which nobody knows whether it ends. Write list\("),
     "rows/a text": ("a,b", "Expected rows, a list of dictionaries, got the text 'a,b'"),
     "rows/one row": (GOOD, r"got one dictionary with the columns .* Write \[row\]"),
@@ -110,7 +110,7 @@ CALLS = {  # tokenizer → a call that is refused, and what the message says
     "lengths/all dropped": (lambda t: encode(t, max_length=5, drop_long=True), "All 2 rows are longer than 5 tokens"),
     "lengths/no answer tokens": (lambda t: pairs(t, PAIR, answer_tokens=0), "answer_tokens is 0"),
     "lengths/pairs too long": (lambda t: pairs(t, PAIR, max_length=5), "All 1 pairs are longer than 5 tokens"),
-    "pairs/none": (lambda t: pairs(t), "no rows to encode"),
+    "pairs/none": (lambda t: pairs(t), "There are no rows"),
     "pairs/one column less": (lambda t: pairs(t, GOOD), r"\['chosen', 'rejected'\] is missing"),
     "pairs/equal": (lambda t: pairs(t, PAIR | {"rejected": "good "}), "Row 0 has the same text as chosen and rejected"),
     "pairs/equal after the cut": (

@@ -103,7 +103,7 @@ def test_a_template_without_marks(tokenizer, template):
 def test_other_columns_and_no_rows(tokenizer):
     with pytest.raises(ValueError, match=r"columns \['output', 'prompt'\]; \['answer'\] is missing"):
         encode([{"prompt": "x", "output": "y"}], tokenizer, max_length=9)
-    with pytest.raises(ValueError, match="no rows to encode"):
+    with pytest.raises(ValueError, match="There are no rows"):
         encode([], tokenizer, max_length=9)
 
 

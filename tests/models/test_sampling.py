@@ -192,7 +192,7 @@ def test_continue_text_is_the_sample_as_text_without_its_end(tiny_model, tiny_to
     [
         ([], {}, "got 0 prompts"),
         ([[2], [], [2], []], {}, r"got 4 prompts, empty rows \[1, 3\]"),
-        ([[2]], {"max_new_tokens": 0}, "max_new_tokens of at least 1, got 0"),
+        ([[2]], {"max_new_tokens": 0}, "max_new_tokens is 0; expected a whole number of at least 1"),
         ([[2]], {"temperature": -0.5}, "0 \\(greedy\\) or more, got -0.5"),
     ],
 )

@@ -49,6 +49,7 @@ def test_an_error_while_drawing_leaves_nothing_behind(shown):
 def test_the_style_of_others_is_untouched(shown):
     before = dict(plt.rcParams)
     with plots.axes(title="Loss", xlabel="steps", ylabel="nats") as ax:
+        ax.plot([1, 2])
         assert ax.xaxis.label.get_size() >= 14, "the last row reads it"
     assert dict(plt.rcParams) == before
 

@@ -74,14 +74,14 @@ def test_a_score_without_a_guess_says_so_and_goes_on(capsys):
     [
         ("0.8", "without quotes"),
         ("0,8", "with a point and not a comma"),
-        ((0, 8), r"got \(0, 8\).*with a point and not a comma"),
+        ((0, 8), r"is \(0, 8\).*with a point and not a comma"),
         (True, "a number"),
         (np.bool_(True), "a number"),
         (None, "a number"),
         (np.array([0.8]), "a number"),
         (80, "a percentage"),
-        (float("nan"), "got nan. Is it the result of a calculation"),
-        (np.float32("inf"), "got inf. Is it the result of a calculation"),
+        (float("nan"), "is nan; expected a finite number. Is it the result of a calculation"),
+        (np.float32("inf"), "is inf; expected a finite number. Is it the result of a calculation"),
     ],
 )
 def test_a_guess_that_makes_no_sense_is_refused(value, message):
@@ -91,9 +91,7 @@ def test_a_guess_that_makes_no_sense_is_refused(value, message):
 
 
 def test_a_decimal_comma_is_told_apart_from_a_second_argument():
-    with pytest.raises(
-        ValueError, match=r"got \(0, 8\)\. Write a number, without quotes, with a point and not a comma"
-    ):
+    with pytest.raises(ValueError, match=r"is \(0, 8\); expected a number\. Write it with a point and not a comma"):
         predictions.predict("a", 0, 8, **SHOTS)
     assert predictions.ledger() == []
 
@@ -106,16 +104,15 @@ def test_a_number_of_numpy_or_torch_is_a_guess(value, capsys):
 
 
 def test_a_whole_number_beyond_all_floats_is_refused():
-    with pytest.raises(ValueError, match=r"a number as your guess for 'parameters', got a whole number of 401 digits"):
+    with pytest.raises(ValueError, match=r"Your guess for 'parameters' is 1000.*; expected a finite number"):
         predictions.predict("parameters", 10**400, question="parameters")
 
 
 @pytest.mark.parametrize("measured", [float("nan"), np.float32("inf"), None, "0,5", [0.5], True])
 def test_what_was_measured_must_be_a_number_and_the_guess_stays_unscored(measured):
     predictions.predict("a", 0.5, **SHOTS)
-    with pytest.raises(ValueError, match="Expected a number as what was measured for 'a', got ") as caught:
+    with pytest.raises(ValueError, match=r"What was measured for 'a' is .*; expected a (finite )?number"):
         predictions.score("a", measured)
-    assert repr(getattr(measured, "item", lambda: measured)()) in str(caught.value)
     assert predictions.ledger()[0]["measured"] is None
 
 
