@@ -7,6 +7,7 @@ be, bit for bit, those of a run that was never stopped.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -19,8 +20,19 @@ import time
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2]
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+WINDOWS = os.name == "nt"
 DAMAGES = ("missing", "truncated", "one bit flipped")
+
+
+def signals(windows=WINDOWS, known=signal):
+    """(the signal that ends a process at once, those that let it save first).
+
+    On Windows another process cannot be asked to save: every signal ends it at once, and there is no SIGKILL.
+    """
+    return (known.SIGTERM, []) if windows else (known.SIGKILL, [known.SIGINT, known.SIGTERM, known.SIGHUP])
+
+
+KILL, SIGNALS = signals()
 
 
 def main(argv=None):
@@ -74,7 +86,7 @@ def run_job(name, output):
 
 def _start(job, output):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(PACKAGE), os.environ.get("PYTHONPATH", "")])}
-    with open(output.parent / f"{output.name}.log", "a") as log:
+    with open(output.parent / f"{output.name}.log", "a", encoding="utf-8") as log:
         return subprocess.Popen(_command(job, output), stdout=log, stderr=log, env=environment)
 
 
@@ -112,7 +124,7 @@ def kill(folder, job, count, draw, *, a_run=5, say=print):
     reference = folder / "reference"
     if _start(job, reference).wait() or newest_name(reference) is None:
         raise RuntimeError(f"The run that nobody kills failed; see {reference}.log")
-    wanted = {"inside": count // 3, "signals": count // 3}
+    wanted = {"inside": count // 3, "signals": count // 3 if SIGNALS else 0}
     wanted["outside"] = count - sum(wanted.values())
     met, runs, identical, resumed = dict.fromkeys(wanted, 0), 0, 0, 0
     while any(met[kind] < wanted[kind] for kind in wanted):
@@ -152,9 +164,11 @@ def _kill_once(job, output, kind, draw):
     while process.poll() is None and kind != "signals" and _unfinished(output) != (kind == "inside"):
         time.sleep(0.0002)
     time.sleep(draw.random() * 0.03)
-    number = draw.choice(SIGNALS) if kind == "signals" else signal.SIGKILL
-    process.send_signal(number)
-    if process.wait() != -number:
+    number = draw.choice(SIGNALS) if kind == "signals" else KILL
+    if process.poll() is None:
+        with contextlib.suppress(OSError):  # Windows: it ended meanwhile
+            os.kill(process.pid, number)
+    if process.wait() != (number if WINDOWS else -number):
         if process.returncode:
             raise RuntimeError(f"A resumed run failed with status {process.returncode}; see {output}.log")
         return None
@@ -242,7 +256,7 @@ def full_disk(output, reference, say=print):
     lines = [line for line in done.stdout.splitlines() if line.startswith(("status", "step-"))]
     if len(lines) != 4:
         return {"skipped": (done.stderr or done.stdout)[-200:], "passed": True}
-    message = Path(f"{output}.said").read_text()
+    message = Path(f"{output}.said").read_text(encoding="utf-8")
     stopped = lines[0] == "status 1" and "disk is full" in message and "whole and kept" in message
     passed = stopped and lines[2:] == ["status 0", newest.name]
     say(
