@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -150,6 +151,8 @@ def locked(folder, report=print):
     with _lock_file(Path(folder)) as file:
         if file and not _try_lock(file):
             report(f"Another process is filling {folder}; waiting for it.")
+            if sys.stdout:
+                sys.stdout.flush()  # what is redirected would hold the line back until the wait is over
             while not _try_lock(file):
                 time.sleep(0.2)
         yield  # closing the file frees the lock

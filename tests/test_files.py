@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -49,14 +50,18 @@ def test_left_over_folders_are_removed_and_others_stay(tmp_path):
 
 
 def test_the_lock_keeps_a_second_process_out_until_it_is_free(tmp_path):
-    code = f"from course_utils import files\nwith files.locked({str(tmp_path)!r}, report=lambda line: print('waits', "
-    code += "flush=True)):\n    print('in', flush=True)"
+    code = f"from course_utils import files\nwith files.locked({str(tmp_path)!r}, report=lambda line: print('waits'))"
+    code += ":\n    print('in', flush=True)"
+    redirected = os.environ | {"PYTHONUNBUFFERED": ""}  # Python holds back what it prints
     with files.locked(tmp_path):
-        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=redirected)
+        patience = threading.Timer(60, process.kill)
+        patience.start()
         assert process.stdout.readline() == "waits\n"
         assert process.poll() is None
     assert process.stdout.readline() == "in\n"
     assert process.wait(timeout=30) == 0
+    patience.cancel()
 
 
 def test_the_lock_opens_again_after_an_error(tmp_path):

@@ -1,14 +1,24 @@
 """The runs that `soak` kills: a small one, whose saves take a good part of its time, small ones of the reward model and
-of PPO, and one on the base model.
+of PPO, and one on the base model. And what is done to the small one's folder: checkpoints are damaged, renamed and
+swapped, and two processes work in it.
 """
+
+import itertools
+import json
+import os
+import time
 
 import torch
 
+from course_utils.commands import soak
+from course_utils.engine import checkpoint
 from course_utils.engine.loop import train
 from course_utils.engine.recipe import TrainingRecipe
 
 STEPS, SAVE_EVERY, WORDS, WIDTH = 60, 4, 512, 256
 BEFORE_LAST = STEPS - SAVE_EVERY
+END = "the end bit-identical"
+WAITS, PATIENCE = "Another process is filling", 600  # seconds for what takes a busy machine a minute
 
 
 class Run:
@@ -138,3 +148,151 @@ def small_numbers(prompts, texts):
 
 
 JOBS = {"small": small, "reward": small_reward, "ppo": small_ppo, "real": real}
+
+
+# What is done to the small run's folder
+
+
+def count(name, what, cases, say=print):
+    """Go through cases, each of them a tuple that says what held.
+
+    Args:
+        name: of the cases.
+        what: what is counted, in words, in the order of each tuple.
+
+    Returns:
+        {"counts": {what: (how many held, how many cases)}, "passed": whether all held}.
+    """
+    counts = dict.fromkeys(what, (0, 0))
+    for case in cases:
+        counts = {words: (held + now, of + 1) for (words, (held, of)), now in zip(counts.items(), case, strict=True)}
+        say(f"{name}: " + ", ".join(f"{words} {held}/{of}" for words, (held, of) in counts.items()))
+    return {"counts": counts, "passed": all(held == of for held, of in counts.values())}
+
+
+def wait_for_the_other(folder):
+    """Return when another process stands here too, so that both begin at the same moment."""
+    (folder / str(os.getpid())).touch()
+    _until(lambda: len(list(folder.iterdir())) > 1, "the other process to begin")
+
+
+def pair(reference, output, kill_after):
+    """Let two processes train in one folder, and kill the one that trains after a step, unless that is None.
+
+    Returns:
+        (one trained and the other said one line and waited, all checkpoints are whole, the end is alike).
+    """
+    meeting, metrics = output.with_name(f"{output.name}-meeting"), output / "metrics.jsonl"
+    meeting.mkdir(parents=True)
+    logs = [output.with_name(f"{output.name}-{number}.log") for number in range(2)]
+    processes = [soak.start("small", output, "--meet", str(meeting), log=log) for log in logs]
+    if kill_after is not None:
+        _until(lambda: any(map(_waits, logs)) and soak.lines_of(metrics) >= kill_after, "a step, and one that waits")
+        processes.pop(_waits(logs[0])).kill()  # the first where it is the second that waits
+    ended = all([process.wait() == 0 for process in processes])
+    said = sorted(map(soak.lines_of, logs)) == [0, 1] and any(map(_waits, logs))
+    # what a kill has cost is trained again, and nothing else
+    again = soak.lines_of(output / "timings.jsonl") - STEPS
+    return ended and said and 0 <= again <= SAVE_EVERY * (kill_after is not None), whole(output), (
+        soak.same_end(output, reference)
+    )  # fmt: skip
+
+
+def _waits(log):
+    return WAITS in log.read_text(encoding="utf-8")
+
+
+def whole(output):
+    """Whether a run's folder has its newest checkpoints, each as it was written, and nothing set aside beside them."""
+    found = list((output / "checkpoints").glob("*"))
+    return len(found) == checkpoint.KEEP and not any(map(checkpoint.find_fault, found))
+
+
+def _until(condition, what):
+    """Wait until something is so; RuntimeError after PATIENCE."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > end:
+            raise RuntimeError(f"Waited {PATIENCE} seconds for {what}.")
+        time.sleep(0.002)
+
+
+def _numbered(path, step):
+    return path.with_name(f"step-{step:08d}-{path.name.rpartition('-')[2]}")
+
+
+RENAMINGS = {  # what a hand does to the two newest checkpoints → what the older and the newest are called then
+    "the newest up": lambda older, newest: (older, _numbered(newest, STEPS)),
+    "swapped": lambda older, newest: (newest, older),
+    "the older up": lambda older, newest: (_numbered(older, STEPS), newest),
+    "the newest down": lambda older, newest: (older, _numbered(newest, 1)),
+}
+
+
+def rename(output, way):
+    """Give the two newest checkpoints other names; returns the names that are wrong now."""
+    newest, older = sorted((output / "checkpoints").glob("step-*"), reverse=True)[:2]
+    named, between = RENAMINGS[way](older, newest), newest.with_name("between")
+    newest.rename(between)
+    older.rename(named[0])
+    between.rename(named[1])
+    return [name.name for path, name in zip((older, newest), named, strict=True) if name != path]
+
+
+def renamed(reference, output, ways, draw):
+    """Kill a run and rename its checkpoints, once for each way, and let it end.
+
+    Returns:
+        (each time one line named each wrong folder and the run went on from its newest step, the end is alike).
+    """
+    log, timings = output.with_name(f"{output.name}.log"), output / "timings.jsonl"
+    noticed = True
+    for number, way in enumerate(ways, 1):
+        while len(checkpoint.steps(output / "checkpoints")) < 2:
+            soak.kill_once("small", output, "outside", soak.KILL, draw)
+        said, timed, step = soak.lines_of(log), soak.lines_of(timings), soak.newest_step(output)
+        names = rename(output, way)
+        if number < len(ways):
+            soak.kill_once("small", output, "outside", soak.KILL, draw)
+        else:
+            soak.start("small", output).wait()
+        named = [line.split()[3:4] for line in log.read_text(encoding="utf-8").splitlines()[said:]]  # … folder NAME …
+        first = [json.loads(line)["step"] for line in timings.read_text(encoding="utf-8").splitlines()[timed:]][:1]
+        noticed = noticed and sorted(named) == sorted([name] for name in names) and first in ([], [step + 1])
+    return noticed, soak.same_end(output, reference)
+
+
+def meddle(folder, reference, pairs, renames, draw):
+    """Damage a finished run's checkpoints in every way, start pairs of processes, rename runs' checkpoints.
+
+    Args:
+        folder: an empty place for the runs.
+        reference: the folder of the finished run, which nobody disturbed.
+        pairs: how many; in every second one the process that trains is killed.
+        renames: in how many runs checkpoints are renamed, in two ways each.
+        draw: a random.Random for the moments.
+
+    Returns:
+        {part: what `count` found}.
+    """
+    for name in ("damages", "pairs", "renamed"):
+        (folder / name).mkdir(parents=True)
+    names = sorted(path.name for path in (reference / "checkpoints" / soak.newest_name(reference)).iterdir())
+    damages = enumerate(itertools.product(names, soak.DAMAGES))
+    moments = [draw.randint(1, STEPS // 2) if number % 2 else None for number in range(pairs)]
+    ways = itertools.islice(itertools.cycle(itertools.permutations(RENAMINGS, 2)), renames)
+    parts = {
+        "damages": (
+            ["noticed, the one before used", END],
+            (soak.damaged(reference, folder / "damages" / str(number), *case) for number, case in damages),
+        ),
+        "two at once": (
+            ["one trains, the other waits with one line", "no checkpoint harmed", END],
+            (pair(reference, folder / "pairs" / str(number), moment) for number, moment in enumerate(moments)),
+        ),
+        "renamed": (
+            ["named, the newest step used", END],
+            (renamed(reference, folder / "renamed" / str(number), two, draw) for number, two in enumerate(ways)),
+        ),
+    }
+    return {name: count(name, *part) for name, part in parts.items()}
