@@ -13,19 +13,8 @@ PACKAGE = ROOT / "course_utils"
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 TESTS = sorted(path.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("*.py"))
 # Tests of the whole instead of one module
-FREE = {
-    f"test_{name}.py"
-    for name in (
-        "alone",
-        "architecture",
-        "contracts",
-        "invariants",
-        "nbval",
-        "notebook_sections",
-        "notebooks",
-        "offline",
-    )
-} | {"models/test_hostile_folders.py", "data/test_bad_rows.py"}
+WHOLE = "alone architecture bad_inputs bad_settings contracts invariants nbval notebook_sections notebooks offline"
+FREE = {f"test_{name}.py" for name in WHOLE.split()} | {"models/test_hostile_folders.py", "data/test_bad_rows.py"}
 each_module = pytest.mark.parametrize("module", MODULES)
 
 

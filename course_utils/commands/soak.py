@@ -95,9 +95,6 @@ def table(found):
     return "\n".join(f"{what:<{width}}  {count}" for what, count in rows)
 
 
-# The run that is killed
-
-
 def run_job(name, output, meet=None):
     """Train the small or the real run in this process, or go on with it; 0 when it ended."""
     from course_utils.commands import soak_jobs
@@ -266,9 +263,6 @@ def damaged(reference, output, name, kind):
     )
 
 
-# A full disk
-
-
 def full_disk(output, reference, say=print):
     """Train on a disk that holds two checkpoints and not three, then make room and go on.
 
@@ -295,9 +289,7 @@ def full_disk(output, reference, say=print):
     message = Path(f"{output}.said").read_text(encoding="utf-8")
     stopped = lines[0] == "status 1" and "disk is full" in message and "whole and kept" in message
     passed = stopped and lines[2:] == ["status 0", newest.name]
-    say(
-        f"full disk: stopped with one error {stopped}, {lines[1]} kept, went on with more room and ended alike {passed}"
-    )
+    say(f"full disk: one error {stopped}, {lines[1]} kept, went on with more room and ended alike {passed}")
     return {"message": message, "kept": lines[1], "identical": lines[3] == newest.name, "passed": passed}
 
 

@@ -61,7 +61,7 @@ def ends(value, what):
         raise ValueError(f"{what} is {short(value)}; expected two numbers, (low, high).") from None
     low, high = finite(low, what), finite(high, what)
     if low > high:
-        raise ValueError(f"{what}, ({low:g}, {high:g}), runs backwards; expected (low, high).")
+        raise ValueError(f"{what} ({low:g}, {high:g}) runs backwards; expected (low, high).")
     return low, high
 
 
@@ -93,7 +93,7 @@ def interval(value, mean, what):
     room = high - low + 1e-9 * max(1.0, abs(mean))
     if not low - room <= mean <= high + room:
         raise ValueError(
-            f"{what}, ({low:g}, {high:g}), lies far from the mean {mean:g}. Are both of one quantity? "
+            f"{what} ({low:g}, {high:g}) lies far from the mean {mean:g}. Are both of one quantity? "
             "Pass found.mean and found.interval of one Estimate."
         )
     return low, high

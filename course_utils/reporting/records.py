@@ -39,7 +39,7 @@ def read(path, fields=()):
         problem = f"record {odd[0]} is no dictionary with {', '.join(fields) or 'named values'}"
     raise RecordError(
         f"Expected a JSON list in {path}: {problem}.\n"
-        "Was it edited by hand, or copied only in part? Delete it and run again; a new one is written."
+        "Was it edited by hand, or copied only in part? Delete the file and run again; a new one is written."
     )
 
 
