@@ -30,6 +30,13 @@ def test_the_untrained_policy_writes_what_its_reference_writes(judged):
     assert judged("sft", seed=1).texts != reference.texts
 
 
+def test_each_group_of_answers_draws_anew(pieces, monkeypatch):
+    monkeypatch.setattr(policies, "GROUP", 4)
+    same = 2 * rlhf.prompts_of(pieces.tokenizer, "test")[:1]
+    first, second = policies.judge_policy(pieces, "sft", same, **SIZE).texts
+    assert first != second
+
+
 def test_numbers_belong_to_their_answers(pieces, judged):
     found = judged("sft")
     assert all(getattr(found, name).shape == (4, 4) for name in vars(found) if name != "texts")

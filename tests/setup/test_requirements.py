@@ -5,7 +5,7 @@ import re
 import sys
 import tomllib
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import yaml
@@ -57,6 +57,14 @@ def test_pre_releases_and_local_parts_fit_a_range(version):
     """Images of the cloud come with nightly builds, which `packaging` leaves out of a range unless told otherwise."""
     assert requirements.fits("torch>=2.11,<3", version)
     assert not requirements.fits("torch>=2.14,<3", version)
+
+
+def test_pre_releases_are_asked_for_since_older_copies_of_packaging_leave_them_out(monkeypatch):
+    asked = []
+    specifier = SimpleNamespace(contains=lambda version, prereleases=None: asked.append(prereleases))
+    monkeypatch.setattr(requirements, "_parser", lambda: lambda line: SimpleNamespace(specifier=specifier))
+    requirements.fits("torch>=2.11,<3", "2.12.0rc1")
+    assert asked == [True]
 
 
 def test_the_python_of_colab_is_admitted():

@@ -61,6 +61,8 @@ def test_before_the_first_update_ratio_is_one_and_kl_zero_exactly(trainer):
         made._gradients(group)
     assert len(made.module.noted) == 4 and sum(count for count, _ in made.module.noted) == mask.sum()
     assert all(parts["ratio"] == 1.0 and parts["clip_fraction"] == 0.0 for _, parts in made.module.noted)
+    made.module.noted = [(1, {"ratio": 1.0}), (3, {"ratio": 2.0})]  # a token counts as much in each part
+    assert made._noted() == {"ratio": 1.75}
 
 
 def test_in_any_shape_the_ratio_is_one_to_rounding(trainer):
