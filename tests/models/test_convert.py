@@ -82,7 +82,9 @@ def test_tokens_are_theirs(tiny_folder, tiny_gguf):
     ours = AutoTokenizer.from_pretrained(tiny_folder)
     expected = AutoTokenizer.from_pretrained(tiny_gguf.parent, gguf_file=tiny_gguf.name)
     for text in ("hello world", "the film was  great\n", "é 한 <start_of_turn>yes<end_of_turn>", "", " a   movie "):
-        assert ours(text).input_ids == expected(text).input_ids, text
+        # without the <bos> in front, which transformers 5.15 leaves out; ours is in the next test
+        pair = [tokenizer(text, add_special_tokens=False).input_ids for tokenizer in (ours, expected)]
+        assert pair[0] == pair[1], text
 
 
 def test_tokenizer_is_what_the_course_relies_on(tiny_tokenizer):
