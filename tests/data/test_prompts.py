@@ -113,9 +113,10 @@ def test_prompt_question_and_word_are_the_tokens_of_the_whole_text(tiny_tokenize
 def test_label_words_are_one_token_each_and_differ(tiny_tokenizer):
     ids = prompts.word_tokens(tiny_tokenizer, TEMPLATE)
     assert [tiny_tokenizer.convert_ids_to_tokens(i) for i in ids] == ["▁bad", "▁good"]
-    for words in ((" bad", " good world"), (" good", " good")):
-        with pytest.raises(ValueError, match=r"one token each and differ; tokens of ' (bad|good)': 1"):
-            prompts.word_tokens(tiny_tokenizer, TEMPLATE.with_words(*words))
+    with pytest.raises(ValueError, match="one token each and differ; tokens of ' bad': 1"):
+        prompts.word_tokens(tiny_tokenizer, TEMPLATE.with_words(" bad", " good world"))
+    with pytest.raises(ValueError, match="two different label words"):
+        TEMPLATE.with_words(" good", " good")
 
 
 def test_an_instruction_stands_once_before_everything(tiny_tokenizer):
