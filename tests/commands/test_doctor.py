@@ -228,7 +228,7 @@ def test_doctor_works_without_a_package(missing, tmp_path):
         "import sys; from importlib import metadata\n"
         "from course_utils.commands import doctor; from course_utils.setup import requirements\n"
         "real = requirements.installed_version\n"
-        f"requirements.installed_version = lambda name: None if name == {missing!r} else real(name)\n"
+        f"requirements.installed_version = lambda name, first=(): None if name == {missing!r} else real(name, first)\n"
         "sys.exit(doctor.main([]))"
     )
     path = os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])
