@@ -8,12 +8,8 @@ import contextlib
 import os
 from pathlib import Path
 
-import torch
-from torch.nn import functional as F
-
 from course_utils import runtime
 from course_utils.files import AssetError
-from course_utils.models import convert, packing
 
 # Logits and hidden · Wᵀ may differ by this share of the largest: bfloat16 rounds twice on the way
 LOGITS_APART = 2**-6
@@ -85,6 +81,8 @@ _HUB = (
 @contextlib.contextmanager
 def explained(asked):
     """Turn what the hub or a folder's files raise inside the block into one ModelError."""
+    import torch  # the doctor looks at a model's files where no torch is
+
     try:
         yield
     except (ModelError, torch.OutOfMemoryError):
@@ -133,6 +131,11 @@ def check_loaded(asked, model, tokenizer, loading):
             asked,
             f"its tokenizer has ids up to {highest:,}, and its embedding {rows:,} rows: another model's tokenizer?",
         )
+    import torch
+    from torch.nn import functional as F
+
+    from course_utils.models import packing
+
     with torch.inference_mode():
         tokens = torch.tensor([[1, 3, 2], [1, 2, 4]], device=model.device) % rows
         logits = model(tokens[:1], use_cache=False).logits[0].float()
@@ -143,7 +146,7 @@ def check_loaded(asked, model, tokenizer, loading):
 
 def _check_logits(asked, logits, ours):
     """Raise ModelError unless both (T, V) are finite, differ between words and agree."""
-    if not torch.isfinite(logits).all():
+    if not logits.isfinite().all():
         raise _refused(asked, "its logits are not finite numbers: the weights are damaged, or the dtype is too narrow.")
     if not (logits.std(dim=-1) > 0).all():
         raise _refused(asked, "it says the same of every word: its weights are empty.")
@@ -169,6 +172,8 @@ def prepare_tokenizer(tokenizer):
     Returns:
         A line that says which notebooks will miss something, or None.
     """
+    from course_utils.models import convert
+
     tokenizer.padding_side = "right"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
