@@ -72,7 +72,7 @@ def neighbour():
     """A process that takes one core."""
     process = subprocess.Popen([sys.executable, "-c", NEIGHBOUR])
     try:
-        yield
+        yield process
     finally:
         process.kill()
         process.wait()

@@ -145,10 +145,9 @@ def test_a_policy_is_compared_with_the_system_s_own_in_the_same_place():
 
 def test_the_neighbour_is_gone_afterwards():
     suite = suite_of("threads")
-    with suite.neighbour():
-        pass
-    found = subprocess.run(["pgrep", "-f", f"-c {suite.NEIGHBOUR}"], capture_output=True, text=True)
-    assert found.stdout == ""
+    with suite.neighbour() as process:
+        assert process.poll() is None
+    assert process.poll() is not None
 
 
 def test_an_unknown_suite_is_named(capsys):
