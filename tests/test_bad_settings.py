@@ -74,7 +74,7 @@ SETTINGS = {  # variables, call → what the message says
     "threads/thousands": ({"OMP_NUM_THREADS": "9999"}, started, "expected a whole number from 1 to 999"),
     "model/no folder": ({"COURSE_MODEL": "./none"}, base.load_base, r"COURSE_MODEL is './none', and there is no"),
     "model/a file": ({"COURSE_MODEL": "FILE"}, base.load_base, "and there is no folder"),
-    "model/of no user": ({"COURSE_MODEL": "~nosuchuser/x"}, base.load_base, "is '~nosuchuser/x', and there is no"),
+    "model/of no user": ({"COURSE_MODEL": "~nosuchuser/x"}, base.load_base, "names no home folder for ~nosuchuser"),
     "model/an address": ({"COURSE_MODEL": "https://a.b/c"}, base.load_base, "and there is no folder"),
     "model/an empty folder": ({"COURSE_MODEL": "EMPTY"}, base.load_base, r"has no config.json \(it holds nothing\)"),
     "minutes/a unit": ({"COURSE_TEST_MINUTES": "80m"}, testing.minutes_allowed, "'80m'; expected the minutes"),
