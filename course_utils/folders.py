@@ -68,7 +68,7 @@ def own(folder="~", variable="COURSE_HOME"):
     if problem:
         raise PlaceError(
             f"This system names no home folder for {'you' if first == '~' else first} ({problem}).\n"
-            f"Set {variable} to a folder in which you may write, written in full, for example {variable}=/tmp/{NAME}"
+            f"Set {variable} to a folder in which you may write, written in full, for example {variable}=/data/{NAME}"
         )
     return path
 
@@ -112,7 +112,7 @@ def _asked(variable):
     for pattern, slip in SLIPS.items():
         if re.search(pattern, value):
             raise PlaceError(
-                f"{variable} is {value}: {slip}. Set it to a folder, written in full, as {variable}=/tmp/{NAME}"
+                f"{variable} is {value}: {slip}. Set it to a folder, written in full, as {variable}=/data/{NAME}"
             )
     return own(value, variable).absolute() if value else None
 
