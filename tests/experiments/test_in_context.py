@@ -64,3 +64,11 @@ def test_bayes_needs_no_model(small, tmp_path):
     found = in_context.measure("bayes", None, tmp_path)
     assert found["conditions"]["all"][0]["right"] == "111111" and found["examples"] == 30
     assert "calibrated" not in in_context.summary({"bayes": found})["bayes"]["all"]
+
+
+def test_a_text_of_unknown_words_gets_the_examples_share(monkeypatch):
+    examples = [prompts.Example("good", 1), prompts.Example("fine", 1), prompts.Example("bad", 0)]
+    seen = []
+    monkeypatch.setattr(classification, "correct", lambda scores, labels: seen.extend(scores.tolist()) or [1, 1])
+    in_context.naive_bayes(examples, Questions(("unknown", "never seen"), (1, 0)))
+    assert seen == pytest.approx([math.log(2), math.log(2)])
