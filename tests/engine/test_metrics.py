@@ -7,12 +7,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from helpers.toy_loss import SmallLoss
+from helpers.toy_loss import RUN, SmallCollator, SmallLoss
 
 from course_utils import files, folders, machine
 from course_utils.engine import resume
 from course_utils.engine.checkpoint import CheckpointError
+from course_utils.engine.loop import train
 from course_utils.engine.metrics import Monitor, progress
+from course_utils.engine.recipe import TrainingRecipe
 
 LINE = {"step": 1, "loss": 0.5}
 
@@ -162,3 +164,10 @@ def test_a_finished_run_shows_its_full_bar(tmp_path, capsys):
     done = "".join(json.dumps(LINE | {"step": step}) + "\n" for step in (1, 2))
     Monitor(tmp_path, SimpleNamespace(steps=2), earlier=done).close()
     assert "100%" in capsys.readouterr().err
+
+
+def test_a_run_that_is_read_back_shows_the_bar_of_one_that_trained(tmp_path, rows, capsys):
+    recipe = TrainingRecipe(steps=2, batch_size=8, learning_rate=0.01, method="full", save_every=2)
+    for _ in ("trained", "read back"):
+        train(SmallLoss(), rows, SmallCollator(), recipe, tmp_path / "run", run=RUN)
+        assert "2/2" in capsys.readouterr().err
