@@ -60,7 +60,7 @@ def axes(*, title, xlabel, ylabel, size=None, alt=None):
             yield ax
             plot_checks.drawn(ax)
             _mark(ax)
-            if ax.get_legend_handles_labels()[1]:
+            if ax.get_legend_handles_labels()[1] and not ax.get_legend():  # a cell may have put its own somewhere
                 ax.legend()
             _as_typed(ax)
             figure.tight_layout()

@@ -158,6 +158,10 @@ def test_a_legend_of_the_authors_own_stays(shown):
     with plots.axes(title="Parts", xlabel="MB", ylabel="") as ax:
         ax.legend([ax.barh(["a"], [1.0])], ["weights"])
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["weights"]
+    with plots.axes(title="Losses", xlabel="step", ylabel="nats") as ax:
+        ax.plot([1, 2], [2.0, 1.0], label="ours")
+        own = ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    assert ax.get_legend() is own
 
 
 TYPED = ["$", "$$", "$x$", "costs $5 or $6", r"$\\frac$", "_^", "\\\\", "한국어", "مرحبا", "🙂", "\ud83d", "a\x00b", ""]
