@@ -62,13 +62,14 @@ def run(command, argv):
     from course_utils.files import AssetError
     from course_utils.setup import environment
 
+    explains = bool({"-h", "--help"} & set(argv))  # an explanation needs nothing that has to be fetched
     try:
         folders.settle()
         if command.environment and command.module != "setup":
-            python = environment.ensure(command.extras)
+            python = environment.ensure(() if explains else command.extras)
             if not environment.is_this_python(python):
                 return environment.hand_over(python, argv)
-        if command.assets and not {"-h", "--help"} & set(argv):
+        if command.assets and not explains:
             environment.fetch_missing_assets()
         return importlib.import_module("course_utils.commands." + command.module).main(argv[1:])
     except (environment.SetupError, AssetError, folders.PlaceError) as error:

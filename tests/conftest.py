@@ -32,6 +32,14 @@ def own_places(monkeypatch, tmp_path):
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
 
 
+@pytest.fixture(autouse=True)
+def environment_is_left_alone():
+    """The first test that starts a set-up of the environment that all run in fails, and those after it."""
+    yield
+    begun = Path(sys.prefix, "course-setup.begun")
+    assert not begun.exists(), f"a set-up of {sys.prefix}, in which the tests run, was begun"
+
+
 @pytest.fixture(scope="session")
 def tiny_gguf(tmp_path_factory):
     """A GGUF file of a two-layer Gemma 3 with a readable vocabulary."""

@@ -96,6 +96,15 @@ def test_help_needs_no_assets(word, monkeypatch):
         door.run(door.Command("", "clean", environment=False, assets=True), ["clean"])
 
 
+@pytest.mark.parametrize("words, extras", [(["bench", "--help"], ()), (["bench", "ppo"], ("bench",))])
+def test_help_adds_nothing_to_the_environment(words, extras, monkeypatch):
+    asked = []
+    monkeypatch.setattr("course_utils.setup.environment.ensure", lambda more=(): asked.append(more))
+    monkeypatch.setattr("course_utils.setup.environment.fetch_missing_assets", lambda: None)
+    monkeypatch.setattr(door.importlib, "import_module", lambda name: SimpleNamespace(main=lambda argv: 0))
+    assert door.main(words) == 0 and asked == [extras]
+
+
 def test_a_command_finds_the_places_absolute(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COURSE_RESULTS", "here")

@@ -1,7 +1,8 @@
 """Where the course runs: decides on an environment, builds it when it is missing or stale, goes on inside it.
 
 A stamp in the environment says what it was built from. It is removed before anything changes and written when all is
-done, so an environment without a valid stamp is never trusted: it is built again from nothing.
+done, so an environment without a valid stamp is never trusted: it is built again from nothing. One that was only to be
+added to, and could not be, gets its stamp back when all that it had is still there.
 Standard library only: this runs in the bare Python that the reader has.
 """
 
@@ -166,7 +167,8 @@ def ensure(more_extras=(), root=ROOT, report=print):
 def _set_up(kind, folder, expected, extras, root, report):
     """Build or complete the environment in `folder`."""
     started = time.perf_counter()
-    fresh = kind == "venv" and stamped(folder, expected) is None
+    before = stamped(folder, expected)
+    fresh = kind == "venv" and before is None
     repair = kind == "conda" and _begun(folder)
     report(f"Setting up the course in {folder} (Python {platform.python_version()}). This happens once.")
     install.require_space(root)
@@ -182,6 +184,11 @@ def _set_up(kind, folder, expected, extras, root, report):
         install.compile_used(python)
         report(f"  compiling: {time.perf_counter() - since:.0f} s")
         write_stamp(folder, expected, extras)
+    except SetupError:
+        if before and requirements.complete_in(python_of(folder), before, root):
+            write_stamp(folder, expected, before)
+            report("Nothing was added; the environment stays as it was.")
+        raise
     except KeyboardInterrupt:
         report("\nThe set-up was interrupted. The next command starts it again; what was downloaded is kept.")
         raise

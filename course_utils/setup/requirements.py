@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import sys
 import tomllib
 import warnings
@@ -164,3 +165,9 @@ def complete(extras=(), root=ROOT):
         return installed_version(DISTRIBUTION) is not None and not unmet(extras, root)
     except ImportError:
         return False
+
+
+def complete_in(python, extras, root=ROOT):
+    """`complete`, asked of another Python."""
+    ask = f"import sys; from course_utils.setup import requirements; sys.exit(not requirements.complete({extras!r}))"
+    return subprocess.run([str(python), "-c", ask], cwd=root, stderr=subprocess.DEVNULL).returncode == 0

@@ -38,6 +38,14 @@ def whole(tmp_path_factory):
     return train_slowly(tmp_path_factory.mktemp("whole"))
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """Signals as a program finds them that a person started; the tests may have been started where one is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Child:
     """A process of its own that trains in a folder; a fork of this one, which has torch loaded already."""
 
@@ -52,7 +60,7 @@ class Child:
     def _train(self, output, seconds):
         sys.stdout = open(self.said, "w", buffering=1)  # noqa: SIM115
         number = 0
-        for name in SIGNALS:  # the tests may have been started where one is ignored
+        for name in SIGNALS:
             signal.signal(signal.Signals[name], signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL)
         try:
             train_slowly(output, seconds)

@@ -1,5 +1,6 @@
 """The environment is built once, again when what it is built from changes, and never trusted half done."""
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from course_utils.setup import environment, install, installers
+from course_utils.setup import environment, install, installers, requirements
 from course_utils.setup.environment import Facts, SetupError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,12 +139,32 @@ def test_it_may_be_interrupted_before_there_is_anything_of_python_s(clone, monke
     assert len(built(clone)) == 1
 
 
-def test_a_whole_environment_is_distrusted_while_it_is_added_to(clone, monkeypatch):
+@pytest.mark.parametrize("whole, stop, stays", [
+    (True, SetupError, True), (False, SetupError, False), (True, KeyboardInterrupt, False)
+])  # fmt: skip
+def test_an_environment_that_could_not_be_added_to_is_trusted_only_when_it_is_whole(
+    clone, monkeypatch, capsys, whole, stop, stays
+):
     environment.ensure(root=clone)
-    monkeypatch.setattr(install, "everything", lambda *_, **__: (_ for _ in ()).throw(SetupError("no network")))
-    with pytest.raises(SetupError):
+    (clone / ".venv" / "of before").touch()
+    asked = []
+    monkeypatch.setattr(requirements, "complete_in", lambda *words: asked.append(words) or whole)
+    monkeypatch.setattr(install, "everything", lambda *_, **__: (_ for _ in ()).throw(stop("no network")))
+    with pytest.raises(stop):
         environment.ensure(("bench",), clone)
-    assert environment.stamped(clone / ".venv", environment.key(clone)) is None
+    stamp = environment.stamped(clone / ".venv", environment.key(clone))
+    assert stamp == (("lab", "test") if stays else None)
+    assert ("the environment stays as it was" in capsys.readouterr().out) is stays
+    if stop is SetupError:
+        assert asked == [(environment.python_of(clone / ".venv"), ("lab", "test"), clone)]
+    with contextlib.suppress(stop):
+        environment.ensure(root=clone)  # the next command
+    assert (clone / ".venv" / "of before").exists() is stays
+
+
+def test_another_python_is_asked_whether_it_has_everything():
+    assert requirements.complete_in(sys.executable, ("test",), ROOT)
+    assert not requirements.complete_in(sys.executable, ("no such extra",), ROOT)
 
 
 def test_benchmarks_are_added_and_stay(clone):
