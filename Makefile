@@ -4,7 +4,7 @@ PYTHON ?= python3
 NOTEBOOKS ?=
 COURSE = $(PYTHON) -m course_utils
 
-.PHONY: help setup course test lab bench soak doctor lint bundle clean
+.PHONY: help setup course test lab bench drift soak doctor lint bundle clean
 help:
 	@$(COURSE) help
 setup:
@@ -17,6 +17,8 @@ lab:
 	@$(COURSE) lab
 bench:
 	@$(COURSE) bench
+drift:
+	@$(COURSE) drift
 soak:
 	@$(COURSE) soak
 doctor:

@@ -15,13 +15,14 @@ OLDEST, NEWEST = course_utils.__pythons__
 
 
 class Command(NamedTuple):
-    """A command's one sentence, its module in course_utils.commands, and what must be there before it starts."""
+    """A command's one sentence, its module in course_utils.commands, what must be there first, and its function."""
 
     purpose: str
     module: str
     environment: bool = True
     assets: bool = False
     extras: tuple = ()
+    function: str = "main"
 
 
 COMMANDS = {
@@ -34,6 +35,7 @@ COMMANDS = {
     "lint": Command("check code and notebooks with ruff; --fix repairs", "lint"),
     "bundle": Command("pack the course into one file for Colab, Kaggle or a class", "bundle", environment=False),
     "bench": Command("run the side-by-side benchmarks", "bench", assets=True, extras=("bench",)),
+    "drift": Command("test the newest and the lowest admitted versions", "bench", assets=True, function="drift"),
     "soak": Command("run the long reliability tests", "soak", assets=True),
     "train": Command("train one stage outside a notebook", "train", assets=True),
     "run": Command("run an experiment too long for a notebook", "run", assets=True),
@@ -71,7 +73,8 @@ def run(command, argv):
                 return environment.hand_over(python, argv)
         if command.assets and not explains:
             environment.fetch_missing_assets()
-        return importlib.import_module("course_utils.commands." + command.module).main(argv[1:])
+        module = importlib.import_module("course_utils.commands." + command.module)
+        return getattr(module, command.function)(argv[1:])
     except (environment.SetupError, AssetError, folders.PlaceError) as error:
         print(error, file=sys.stderr)
         return 1

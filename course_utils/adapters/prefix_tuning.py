@@ -11,7 +11,7 @@ Training P itself is often unstable at first; the paper therefore learns P = MLP
 import torch
 
 from course_utils.adapters import prompt_tuning
-from course_utils.models import virtual_tokens
+from course_utils.models import static_cache, virtual_tokens
 
 
 class Prefix(torch.nn.Module):
@@ -75,7 +75,7 @@ def inject(model, *, tokens=20, hidden=None, prompt_ids=None):
 def of_prompt(model, prompt_ids):
     """(L, 2, K, k, H): the keys and values that a real prompt of k tokens, <bos> first, leaves in every layer."""
     cache = virtual_tokens.filled([], 1)
-    model.base_model(torch.tensor([prompt_ids], device=model.device), past_key_values=cache, use_cache=True)
+    model.base_model(torch.tensor([prompt_ids], device=model.device), **static_cache.passed(model, cache))
     return virtual_tokens.read(cache)
 
 

@@ -1,6 +1,8 @@
-"""`make bench`: our training beside the libraries' own, in one run on this machine; results/bench.json.
+"""What is run from `tests` in a long run of its own.
 
-The suites live in tests/benchmarks, one file each. Every contender runs in a process of its own, in turn.
+`make bench`: our training beside the libraries' own, in one run on this machine; results/bench.json. The suites live in
+tests/benchmarks, one file each. Every contender runs in a process of its own, in turn.
+`make drift`: the newest and the lowest admitted versions, by tests/platforms/drift.py.
 """
 
 import argparse
@@ -10,13 +12,14 @@ from pathlib import Path
 
 from course_utils import flags
 
-SUITES = Path(__file__).resolve().parents[2] / "tests" / "benchmarks"
+TESTS = Path(__file__).resolve().parents[2] / "tests"
+SUITES = TESTS / "benchmarks"
 
 
 def main(argv=None):
     """Run the suites that are asked for, all by default, and print every figure; 0 when none failed."""
     names = sorted(path.stem for path in SUITES.glob("*.py") if path.stem != "side_by_side")
-    parser = argparse.ArgumentParser(prog="python -m course_utils bench", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m course_utils bench", description=main.__doc__)
     parser.add_argument("suites", nargs="*", help="some of: " + ", ".join(names))
     parser.add_argument("--rounds", type=flags.whole(1), default=3, help="of which the median counts")
     options = parser.parse_args(argv)
@@ -36,6 +39,11 @@ def main(argv=None):
     if failed:
         print(f"Failed: {', '.join(failed)}; their figures above, if any, are of an earlier run.", file=sys.stderr)
     return int(bool(failed))
+
+
+def drift(argv):
+    """Run the check of the versions; its exit status."""
+    return subprocess.run([sys.executable, str(TESTS / "platforms" / "drift.py"), *argv]).returncode
 
 
 def stored():

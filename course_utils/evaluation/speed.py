@@ -5,6 +5,7 @@ import time
 import torch
 
 from course_utils import recipes
+from course_utils.models import static_cache
 
 
 def reading_speed(model, tokens, *, rounds=3):
@@ -37,8 +38,8 @@ def writing_speed(model, *, rows, tokens, prompt=16):
     for step in range(tokens + 2):  # reading the prompt and one token to warm up
         if step == 2:
             start = time.perf_counter()
-        output = model.base_model(ids, past_key_values=cache, use_cache=True)
-        cache = output.past_key_values
+        output = model.base_model(ids, **static_cache.passed(model, cache))
+        cache = output[static_cache.name_in(model.base_model)]
         ids = head(output.last_hidden_state[:, -1].contiguous()).argmax(-1, keepdim=True)
     ids.sum().item()  # waits for the device
     return rows * tokens / (time.perf_counter() - start)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from course_utils.models import packing
+from course_utils.models import packing, static_cache
 
 PACKED_ROW = 256  # tokens of one packed row: long enough to amortise the prefix, short enough to waste little attention
 ROWS_AT_ONCE = {"cpu": 4, "gpu": 64}  # a GPU is not filled by four
@@ -57,7 +57,7 @@ def read_prefix(model, tokens):
 
     cache = DynamicCache()  # without the config: it keeps every position, and the masks below apply a sliding window
     with torch.inference_mode():
-        model.base_model(torch.tensor([tokens], device=model.device), past_key_values=cache, use_cache=True)
+        model.base_model(torch.tensor([tokens], device=model.device), **static_cache.passed(model, cache))
     return Prefix(tuple(tokens), cache)
 
 
@@ -95,8 +95,7 @@ def hidden_states(model, prefix, queries, *, batch_rows=None):
                 tokens.to(model.device),
                 attention_mask=_masks(model, len(prefix.tokens), owner, offset),
                 position_ids=(len(prefix.tokens) + offset).to(model.device),
-                past_key_values=prefix.expanded(len(batch)),
-                use_cache=True,
+                **static_cache.passed(model, prefix.expanded(len(batch))),
             ).last_hidden_state.cpu()
         for row, members in enumerate(batch):
             for index in members:

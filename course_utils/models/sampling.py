@@ -138,7 +138,7 @@ def _step(model, tokens, mask, positions, cache, temperature, generator):
     """(B,) the next token of every row."""
     with torch.inference_mode():
         output = model.base_model(
-            tokens, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+            tokens, attention_mask=mask, position_ids=positions, **static_cache.passed(model, cache)
         )
         logits = _logits(model, output.last_hidden_state[:, -1])
     if temperature == 0:

@@ -6,8 +6,28 @@ all the other rows. Here a token is written behind the last one, and the place o
 Shapes: B rows, K key-value heads, T tokens, D width of a head.
 """
 
+import functools
+import inspect
+
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
+
+OLDER_NAME = "past_key_values"  # of a trunk's cache, until transformers 5.23
+
+
+def passed(model, cache):
+    """The keywords of a call of the model's trunk that goes on from a cache and writes into it."""
+    return {name_in(model.base_model): cache, "use_cache": True}
+
+
+def name_in(trunk):
+    """What a trunk calls its cache, among its arguments and in its output: `cache`, or OLDER_NAME."""
+    return _name_in(type(trunk))
+
+
+@functools.cache
+def _name_in(kind):
+    return "cache" if "cache" in inspect.signature(kind.forward).parameters else OLDER_NAME
 
 
 class ReservedLayer(DynamicLayer):

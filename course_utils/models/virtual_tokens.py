@@ -18,6 +18,8 @@ from dataclasses import dataclass
 
 import torch
 
+from course_utils.models import static_cache
+
 
 class Hooks(list):
     """Handles of hooks; `remove` takes them all away."""
@@ -40,9 +42,9 @@ def before_embeddings(model, make):
     kept = []  # of each call under way: the positions of its real tokens
 
     def insert(trunk, args, kwargs):
-        kwargs = _named(args, kwargs)
+        kwargs = _named(trunk, args, kwargs)
         vectors = make()
-        started = _started(kwargs)
+        started = _started(trunk, kwargs)
         kwargs = _shifted(kwargs, len(vectors))
         kept.append(slice(None))
         if started:
@@ -77,19 +79,19 @@ def before_cache(model, make):
     """
 
     def insert(trunk, args, kwargs):
-        kwargs = _named(args, kwargs)
+        kwargs = _named(trunk, args, kwargs)
         learned = make()
-        started, k = _started(kwargs), learned.shape[3]
+        started, k = _started(trunk, kwargs), learned.shape[3]
         kwargs = _shifted(kwargs, k)
         if started:
             return (), kwargs
         if trunk.training and getattr(trunk, "gradient_checkpointing", False):
             raise ValueError(CHECKPOINTING)
         given = kwargs["inputs_embeds"] if kwargs.get("input_ids") is None else kwargs["input_ids"]
-        cache = kwargs.get("past_key_values")
+        name = static_cache.name_in(trunk)
         kind = learned.device.type  # a cache holds one dtype: under autocast the layers' own keys come in autocast's
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else trunk.dtype
-        kwargs["past_key_values"] = filled(learned.to(dtype), len(given), cache)
+        kwargs[name] = filled(learned.to(dtype), len(given), kwargs.get(name))
         return (), kwargs
 
     return Hooks([model.base_model.register_forward_pre_hook(insert, with_kwargs=True)])
@@ -148,7 +150,8 @@ class Soft:
         """The trunk's arguments for packed rows, of which the first is shared, with the virtual tokens before it."""
         tokens, positions = dict(tokens), tokens["position_ids"] + self.count
         if self.in_cache:
-            return tokens | {"position_ids": positions, "past_key_values": filled(self.learned.to(model.dtype), 1)}
+            cache = filled(self.learned.to(model.dtype), 1)
+            return tokens | {"position_ids": positions, static_cache.name_in(model.base_model): cache}
         embeds = model.get_input_embeddings()(tokens.pop("input_ids"))
         first, *others = tokens["row_lengths"]
         return tokens | {
@@ -169,17 +172,19 @@ def of_library(model):
     return Soft(model.get_prompt(1)[0], in_cache=False)
 
 
-def _named(args, kwargs):
-    """The trunk's arguments by name."""
+def _named(trunk, args, kwargs):
+    """The trunk's arguments by name, its cache by the trunk's own one."""
     kwargs = kwargs | dict(zip(("input_ids", "attention_mask"), args, strict=False))
+    if static_cache.OLDER_NAME in kwargs:
+        kwargs[static_cache.name_in(trunk)] = kwargs.pop(static_cache.OLDER_NAME)
     if kwargs.get("row_lengths"):
         raise ValueError("Packed rows take virtual tokens from a peft model alone; give these rows padded.")
     return kwargs
 
 
-def _started(kwargs):
+def _started(trunk, kwargs):
     """Whether this call goes on from tokens that are in the cache: then the virtual ones are there too."""
-    cache = kwargs.get("past_key_values")
+    cache = kwargs.get(static_cache.name_in(trunk))
     return cache is not None and cache.get_seq_length() > 0
 
 

@@ -1,4 +1,5 @@
-"""The referee of the benchmarks: medians over rounds, the best peer, losses that must agree, and what is stored."""
+"""The referee of the benchmarks: medians over rounds, the best peer, losses that must agree, and what is stored.
+And the table of versions: what is asked for, what is written, and where."""
 
 import importlib.util
 import json
@@ -12,7 +13,8 @@ import pytest
 from course_utils.commands import bench
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
-sys.path.insert(0, str(FOLDER))
+sys.path[:0] = [str(FOLDER), str(FOLDER.with_name("platforms"))]
+import drift  # noqa: E402
 import side_by_side  # noqa: E402
 
 CONTENDER = """
@@ -167,3 +169,94 @@ def test_a_failing_suite_fails_the_command(tmp_path, monkeypatch, capsys):
 def test_the_table_shows_each_figure():
     row = {"name": "sft/x", "metric": "speed", "unit": "tokens/s", "ours": 30, "peer": 10, "peer_name": "p", "ratio": 3}
     assert "3.00×  p, tokens/s" in bench.table([row])
+
+
+OUTCOME = {
+    "python": "3.13.0",
+    "versions": {"torch": "2.15.0+cpu", "numpy": "2.5.5"},
+    "date": "2026-11-28",
+    "steps": {
+        "environment": ["ok", ""],
+        "unit tests": ["ok", "9 passed"],
+        "notebook 11": ["FAILED", "x | y: z;\nmore"],
+    },
+}
+
+
+def test_a_lower_bound_is_asked_for_itself():
+    assert drift.at_floor("psutil>=5.9,<8") == "psutil==5.9.*"
+    with pytest.raises(ValueError, match=r"nbval in pyproject.toml: expected one lower bound, as in name>=1\.2,<3"):
+        drift.at_floor("nbval")
+
+
+def test_newest_knows_no_constraints():
+    options = ["--constraint", "a.txt", "--index-url", "b", "--constraint", "c.txt"]
+    assert drift.without_constraints(options) == ["--index-url", "b"]
+
+
+def test_pins_are_read_by_the_names_of_the_index():
+    text = "# tested on Python 3.11; more\nhuggingface_hub==2.4.0\nJinja2==3.1.6\n"
+    assert drift.pins(text) == {"huggingface-hub": "2.4.0", "jinja2": "3.1.6", "Python": "3.11"}
+
+
+def test_the_table_says_what_ran_and_what_failed():
+    lowest = {**OUTCOME, "python": "3.11.7", "versions": {"torch": "2.10.0"}, "date": "2026-11-27"}
+    lowest["steps"] = {"environment": ["ok", drift.PLAIN]}
+    block = drift.table({"newest": OUTCOME, "lowest": lowest}, ["torch", "numpy"], {"torch": "2.13.0"})
+    said = "lowest ok; newest failed: notebook 11 | 2026-11-28 |"
+    assert block.splitlines()[2:5] == [
+        f"| Python | – | 3.11.7 | 3.13.0 | {said}",
+        f"| torch | 2.13.0 | 2.10.0 | 2.15.0 | {said}",
+        f"| numpy | – | – | 2.5.5 | {said}",
+    ]
+    assert block.splitlines()[6:] == [
+        f"- lowest, 2026-11-27: environment ok ({drift.PLAIN}).",
+        "- newest, 2026-11-28: environment ok; unit tests ok (9 passed); notebook 11 failed (x / y: z).",
+    ]
+
+
+@pytest.mark.parametrize("missing", [{}, {"newest": OUTCOME}])
+def test_what_was_never_run_is_not_ok(missing):
+    block = drift.table(missing, ["torch"], {})
+    assert "lowest not run; newest " in block and "| ok |" not in block
+
+
+def test_all_is_well_only_when_both_ends_are():
+    good = {**OUTCOME, "steps": {"unit tests": ["ok", "9 passed"]}}
+    assert "| 2.15.0 | 2.15.0 | ok | 2026-11-28 |" in drift.table({"newest": good, "lowest": good}, ["torch"], {})
+
+
+def test_the_block_replaces_what_stood_between_the_markers():
+    text = "a\n<!-- drift -->\nold\n<!-- end of drift -->\nb\n"
+    new = "a\n<!-- drift -->\n\\1 new\n<!-- end of drift -->\nb\n"
+    assert drift.into(text, "\\1 new\n") == new
+    for broken in ("a\n", text + text, "<!-- end of drift -->\n<!-- drift -->\n"):
+        with pytest.raises(ValueError, match="lacks the lines"):
+            drift.into(broken, "new\n")
+    drift.into((FOLDER.parents[1] / "README.md").read_text(encoding="utf-8"), "")
+
+
+def test_drift_hands_its_words_on(monkeypatch, tmp_path):
+    (tmp_path / "platforms").mkdir()
+    (tmp_path / "platforms" / "drift.py").write_text("import sys\nsys.exit(len(sys.argv))")
+    monkeypatch.setattr(bench, "TESTS", tmp_path)
+    assert bench.drift(["--sets", "newest"]) == 3
+
+
+def test_each_end_takes_its_own_python(monkeypatch):
+    monkeypatch.setattr(drift.shutil, "which", lambda name: None if name == "python3.13" else name)
+    runs = lambda command, **words: SimpleNamespace(returncode=int(command[0] == "python3.11"))  # noqa: E731
+    monkeypatch.setattr(drift.subprocess, "run", runs)
+    assert drift.python_for("newest") == "python3.12" and drift.python_for("lowest") == "python3.12"
+    monkeypatch.setattr(drift.shutil, "which", lambda name: None)
+    assert drift.python_for("newest") == sys.executable
+
+
+def test_an_earlier_step_counts_only_for_the_same_versions(tmp_path, monkeypatch):
+    here = drift.Drift("newest", tmp_path, sys.executable)
+    here.step("notebook 11", lambda: "7 cells")
+    here.python = Path(sys.executable)
+    monkeypatch.setattr(here, "versions", lambda: {"torch": "2"})
+    before = {"steps": {"unit tests": ["ok", ""]}}
+    assert list(here.outcome({**before, "versions": {"torch": "2"}})["steps"]) == ["unit tests", "notebook 11"]
+    assert list(here.outcome({**before, "versions": {"torch": "1"}})["steps"]) == ["notebook 11"]

@@ -1,5 +1,8 @@
 """The reserved cache holds what transformers' own holds, and copies as little as it can."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 import torch
 from transformers import DynamicCache
@@ -66,3 +69,20 @@ def test_a_shared_prefix_stands_in_front_of_every_row(tiny_model):
         assert torch.equal(layer.keys[:, :, :3], shared.keys.expand(4, -1, -1, -1))
         layer.update(*(tensor.new_zeros(4, *tensor.shape[1:]) for tensor in (shared.keys, shared.values)))
     assert known.cache.get_seq_length() == 3
+
+
+def test_the_cache_goes_by_the_name_that_the_trunk_gives_it():
+    class Older(torch.nn.Module):
+        def forward(self, input_ids=None, past_key_values=None): ...
+
+    class Newer(torch.nn.Module):
+        def forward(self, input_ids=None, cache=None): ...
+
+    named = {kind: static_cache.passed(SimpleNamespace(base_model=kind()), 7) for kind in (Older, Newer)}
+    assert named == {Older: {"past_key_values": 7, "use_cache": True}, Newer: {"cache": 7, "use_cache": True}}
+
+
+def test_no_other_module_names_the_cache():
+    package = Path(static_cache.__file__).parents[1]
+    modules = {path.name for path in package.rglob("*.py") if static_cache.OLDER_NAME in path.read_text("utf-8")}
+    assert modules == {"static_cache.py"}

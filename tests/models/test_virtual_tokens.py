@@ -1,11 +1,13 @@
 """Virtual tokens before padded, packed and generated rows."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from helpers import two_layer_gemma as small
 from peft import PrefixTuningConfig, PromptTuningConfig, get_peft_model
 
-from course_utils.models import packing, row_attention, virtual_tokens
+from course_utils.models import packing, row_attention, static_cache, virtual_tokens
 from course_utils.models.logprobs import linear_cross_entropy, next_token_targets
 
 KINDS = ("embeddings", "cache")
@@ -118,6 +120,39 @@ def test_under_autocast_the_loss_is_nearly_the_same(kind):
     loss.backward()
     assert loss.item() == pytest.approx(expected.item(), rel=5e-2)
     assert all(weight.grad.abs().sum() > 0 for weight in model.parameters() if weight.requires_grad)
+
+
+@pytest.mark.parametrize("name", ["cache", "past_key_values"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_trunk_may_call_its_cache_as_it_likes(kind, name):
+    """transformers 5.24 renamed it: what stands under the other name is not read, and the prefix would be lost."""
+    ids, real, _ = small.batch()
+    model, learned, hooks = tuned(kind)
+    expected = model.base_model(input_ids=ids, attention_mask=real.long()).last_hidden_state
+    hooks.remove()
+    inner = model.base_model
+
+    def call(given, **others):
+        return inner(**others, **{static_cache.name_in(inner): given})
+
+    class Trunk(torch.nn.Module):
+        dtype, get_input_embeddings = inner.dtype, staticmethod(inner.get_input_embeddings)
+        if name == "cache":
+            forward = lambda self, cache=None, **others: call(cache, **others)  # noqa: E731
+        else:
+            forward = lambda self, past_key_values=None, **others: call(past_key_values, **others)  # noqa: E731
+
+    holder = SimpleNamespace(base_model=Trunk())
+    put = virtual_tokens.before_embeddings if kind == "embeddings" else virtual_tokens.before_cache
+    put(holder, lambda: learned)
+    given = {"input_ids": ids, "attention_mask": real.long(), name: None}  # as the model around the trunk hands it on
+    assert torch.equal(holder.base_model(**given).last_hidden_state, expected)
+    started = torch.equal(holder.base_model(**given | {name: one_token_read(inner)}).last_hidden_state, expected)
+    assert not started, "a row that goes on from a cache has its virtual tokens there"
+
+
+def one_token_read(trunk):
+    return trunk(torch.full((4, 1), 2), use_cache=True)[static_cache.name_in(trunk)]
 
 
 def test_in_front_by_hand():
