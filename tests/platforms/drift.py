@@ -55,7 +55,7 @@ class Drift(VersionSet):
         remark = ""
         try:
             self.uv(*([f"--torch-backend={backend}"] if backend else []), *order, *lines)
-        except subprocess.CalledProcessError:
+        except RuntimeError:
             if not backend:
                 raise
             remark = PLAIN if backend == "cpu" else ""
@@ -101,11 +101,15 @@ def pins(text):
 
 
 def verdict(outcome):
-    """What became of a set: "ok", "not run", or "failed:" and what failed."""
+    """What became of a set: "ok" when all that it needs ran to its end, else what failed or was not run."""
     if not outcome:
         return "not run"
-    failed = [title for title, (word, _) in outcome["steps"].items() if word != "ok"]
-    return "failed: " + ", ".join(failed) if failed else "ok"
+    steps = outcome["steps"]
+    failed = [title for title, (word, _) in steps.items() if word != "ok"]
+    if failed:
+        return "failed: " + ", ".join(failed)
+    lacking = {"unit tests", *(f"notebook {number}" for number in NOTEBOOKS)} - set(steps)
+    return "not run: " + ", ".join(sorted(lacking)) if lacking else "ok"
 
 
 def _short(remark):
