@@ -203,7 +203,7 @@ def test_the_table_says_what_ran_and_what_failed():
     lowest = {**OUTCOME, "python": "3.11.7", "versions": {"torch": "2.10.0"}, "date": "2026-11-27"}
     lowest["steps"] = {"environment": ["ok", drift.PLAIN]}
     block = drift.table({"newest": OUTCOME, "lowest": lowest}, ["torch", "numpy"], {"torch": "2.13.0"})
-    said = "lowest ok; newest failed: notebook 11 | 2026-11-28 |"
+    said = "lowest not run in full; newest failed: notebook 11 | 2026-11-28 |"
     assert block.splitlines()[2:5] == [
         f"| Python | – | 3.11.7 | 3.13.0 | {said}",
         f"| torch | 2.13.0 | 2.10.0 | 2.15.0 | {said}",
@@ -221,9 +221,11 @@ def test_what_was_never_run_is_not_ok(missing):
     assert "lowest not run; newest " in block and "| ok |" not in block
 
 
-def test_all_is_well_only_when_both_ends_are():
-    good = {**OUTCOME, "steps": {"unit tests": ["ok", "9 passed"]}}
+def test_all_is_well_only_when_both_ends_ran_to_their_end():
+    steps = {title: ["ok", ""] for title in ("unit tests", "notebook 00", "notebook 11", "notebook 15")}
+    good, part = {**OUTCOME, "steps": steps}, {**OUTCOME, "steps": {"notebook 00": ["ok", ""]}}
     assert "| 2.15.0 | 2.15.0 | ok | 2026-11-28 |" in drift.table({"newest": good, "lowest": good}, ["torch"], {})
+    assert drift.verdict(part) == "not run in full"
 
 
 def test_the_block_replaces_what_stood_between_the_markers():
@@ -236,11 +238,11 @@ def test_the_block_replaces_what_stood_between_the_markers():
     drift.into((FOLDER.parents[1] / "README.md").read_text(encoding="utf-8"), "")
 
 
-def test_drift_hands_its_words_on(monkeypatch, tmp_path):
-    (tmp_path / "platforms").mkdir()
-    (tmp_path / "platforms" / "drift.py").write_text("import sys\nsys.exit(len(sys.argv))")
-    monkeypatch.setattr(bench, "TESTS", tmp_path)
-    assert bench.drift(["--sets", "newest"]) == 3
+def test_drift_hands_its_words_on(monkeypatch):
+    before, given = list(sys.path), []
+    monkeypatch.setattr(drift, "main", lambda words: given.append(words) or 3)
+    assert bench.drift(["--sets", "newest"]) == 3 and given == [["--sets", "newest"]]
+    assert sys.path == before
 
 
 def test_each_end_takes_its_own_python(monkeypatch):

@@ -55,7 +55,7 @@ class Drift(VersionSet):
         remark = ""
         try:
             self.uv(*([f"--torch-backend={backend}"] if backend else []), *order, *lines)
-        except subprocess.CalledProcessError:
+        except RuntimeError:
             if not backend:
                 raise
             remark = PLAIN if backend == "cpu" else ""
@@ -101,11 +101,15 @@ def pins(text):
 
 
 def verdict(outcome):
-    """What became of a set: "ok", "not run", or "failed:" and what failed."""
+    """What became of a set: "ok" when all that it needs ran to its end, else what failed or was not run."""
     if not outcome:
         return "not run"
-    failed = [title for title, (word, _) in outcome["steps"].items() if word != "ok"]
-    return "failed: " + ", ".join(failed) if failed else "ok"
+    steps = outcome["steps"]
+    failed = [title for title, (word, _) in steps.items() if word != "ok"]
+    if failed:
+        return "failed: " + ", ".join(failed)
+    needed = {"unit tests", *(f"notebook {number}" for number in NOTEBOOKS)}
+    return "ok" if needed <= set(steps) else "not run in full"
 
 
 def _short(remark):
@@ -167,18 +171,22 @@ def python_for(name):
 
 
 def run(name, options):
-    """Build and test one set; its outcome, which is kept on the disk as well."""
+    """Build and test one set; its outcome, which is kept on the disk after each step."""
     here = Drift(name, options.folder.resolve(), options.python or python_for(name))
     file = here.place / "outcome.json"
     before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    if (options.keep and here.python.exists()) or here.step("environment", here.build):
-        if options.tests:
-            here.step("unit tests", here.tests, options.tests)
-        for number in options.notebooks:
-            here.step(f"notebook {number}", here.notebook, number)
-    outcome = here.outcome(before if options.keep else {})
-    here.place.mkdir(parents=True, exist_ok=True)
-    files.replace_text(file, json.dumps(outcome, indent=1))
+    steps = [("unit tests", here.tests, options.tests)] if options.tests else []
+    steps += [(f"notebook {number}", here.notebook, number) for number in options.notebooks]
+    if options.keep and here.python.exists():
+        outcome = here.outcome(before)
+    else:
+        steps, before = [("environment", here.build), *steps], {}
+    for step in steps:
+        went_well = here.step(*step)
+        outcome = here.outcome(before)
+        files.replace_text(file, json.dumps(outcome, indent=1))
+        if not went_well and step[0] == "environment":
+            break
     return outcome
 
 
@@ -192,6 +200,12 @@ def main(argv=None):
     parser.add_argument("--python", help="which the environments are made of, instead of the newest and oldest here")
     parser.add_argument("--keep", action="store_true", help="go on in an environment that was built before")
     options = parser.parse_args(argv)
+    try:
+        course.select(" ".join(options.notebooks))
+    except ValueError as error:
+        parser.error(str(error))
+    if options.python and not shutil.which(options.python):
+        parser.error(f"--python: there is no program {options.python!r}; expected the path or the name of a Python.")
     readme = ROOT / "README.md"
     into(readme.read_text(encoding="utf-8"), "")  # said before the hour, not after
     outcomes = {}

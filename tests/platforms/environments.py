@@ -71,7 +71,12 @@ class VersionSet:
                 command = [uv, *words]
             else:
                 command = [*installers.uv_command(uv, self.python, options), "--constraint", str(constraints), *words]
-            subprocess.run(command, env={**os.environ, **variables}, check=True)
+            done = subprocess.run(
+                command, env={**os.environ, **variables}, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+            )
+        print(done.stderr, end="", file=sys.stderr, flush=True)
+        if done.returncode:
+            raise RuntimeError(f"uv: {re.sub('^ *cause: ', '', done.stderr.strip(), flags=re.MULTILINE)}")
 
     def create(self):
         """An empty environment, instead of what is there."""
