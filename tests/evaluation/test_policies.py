@@ -49,6 +49,22 @@ def test_numbers_belong_to_their_answers(pieces, judged):
     assert ((found.length >= 1) & (found.length <= SIZE["answer_tokens"])).all()
 
 
+def test_both_judges_read_an_answer_that_was_cut_off_without_an_end(pieces, monkeypatch):
+    """What best of n chooses by, and is judged by, too."""
+    read, ends = {}, pieces.turns.end
+    for name in ("proxy", "gold"):
+        scorer = getattr(pieces, name)
+        monkeypatch.setattr(
+            scorer, "score_tokens", lambda rows, name=name: read.update({name: rows}) or torch.arange(len(rows)).float()
+        )
+    prompts = rlhf.prompts_of(pieces.tokenizer, "test")
+    found = policies.judge_policy(pieces, "sft", prompts, **SIZE)
+    assert 0 < found.ended.sum() < found.ended.numel(), "the test needs both"
+    for rows in (read["proxy"], read["gold"]):
+        assert [row[-1] == ends for row in rows] == found.ended.flatten().bool().tolist()
+    assert policies.best_of_curve(found)[-1][2] == pytest.approx(1.5), "the scores of these very rows"
+
+
 def test_another_policy_has_strayed(pieces, judged):
     for name, weight in pieces.actor.model.named_parameters():
         if ".policy." in name and "lora_B" in name:
