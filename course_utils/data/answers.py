@@ -53,19 +53,19 @@ class Turns:
     def learned(self, text, answer_tokens, *, cut_share, seed=0):
         """Token ids of an answer as a reward model learns it: a share of those that fit lose their end as well.
 
-        Were only long texts cut, a missing end would say no more than that a text is long. So others are cut too: each
-        by a draw of its own, which sees neither the rating nor the other text of a pair. A missing end then stands on
-        either side of a pair alike, and what the pairs with one cut text teach about it is that it decides nothing.
-        (If both texts of a pair were cut, its worth would cancel and stay unknown, though a policy's finished and cut
-        answers are set side by side; if it hung on the rating, it would give the label away.) People judged the whole:
-        at least half of it is left, and stands for what it would have become, as with a cut sample.
+        Were long texts alone cut, a missing end would mean a long text, and people rate those a little lower. So others
+        are cut too: each by a draw of its own, which sees neither the rating nor the other text of a pair. A missing
+        end then stands on either side of these pairs alike, and where one text alone is cut, it decides nothing. (Were
+        both cut, its worth would cancel and stay unknown, though a policy's finished and cut answers are set side by
+        side; did it hang on the rating, it would give the label away.) People judged the whole: at least half of it is
+        left, and stands for what it would have become, as with a cut sample.
 
         Args:
-            cut_share: of the texts that fit; the others are cut where a sampler would cut them, or end.
+            cut_share: of the texts that fit, so many are cut; a longer one always is.
             seed: of the draw.
 
         Raises:
-            ValueError: the share is none.
+            ValueError: cut_share is no share.
         """
         if not 0 <= cut_share <= 1:
             raise ValueError(f"cut_share is {cut_share}; expected a share from 0 (whole texts) to 1 (all cut).")
