@@ -114,7 +114,7 @@ def test_a_wrong_diagnosis_is_told_where_to_look(wrong, said, runs, capsys):
 @pytest.mark.parametrize("reward", [length, lambda prompts, texts: torch.tensor([float(len(t)) for t in texts])])
 def test_a_reward_that_tells_texts_apart_passes(reward):
     assert check.check_reward(reward)
-    assert rollout.judge(reward, [check.PROMPT] * 2, ["a", "a b"]).tolist() in ([1, 2], [1, 3])
+    assert rollout.judge(reward, [check.PROMPT] * 2, ["a", "a b"], [True] * 2).tolist() in ([1, 2], [1, 3])
 
 
 @pytest.mark.parametrize(
