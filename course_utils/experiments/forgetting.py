@@ -96,7 +96,7 @@ def plain_rows(tokenizer):
 
 
 def summary(points):
-    """{method: its correlation; of each task and group the base's share and the change}, and LoRA over full tuning.
+    """{method: its correlation; of each task and group the base's share and the change}, LoRA over full tuning, counts.
 
     Args:
         points: {name: what `measure` returned}; the difference is over the seeds that both methods have.
@@ -112,7 +112,8 @@ def summary(points):
     if both := [seed for seed in done["full"] if seed in done["lora"]]:
         full, lora = ({seed: done[method][seed] for seed in both} for method in ("full", "lora"))
         found["lora over full"] = {"correlation": _correlation(lora, full, truth)} | _changes(lora, full)
-    return found | {"base": _shares(points["base"])}
+    counts = {name: _values([points["base"]], names, "right").shape[1] for name, names in _named("right")}
+    return found | {"base": _shares(points["base"]), "questions": counts}
 
 
 def _shares(base):

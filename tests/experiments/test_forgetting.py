@@ -68,6 +68,7 @@ def test_the_summary_is_the_change_from_the_base_and_paired():
     assert found["base"]["written"] == found["base"]["news"] == pytest.approx(0.75) and found["base"]["text"] == -1
     assert found["lora"]["right"]["written"][0] == pytest.approx(-0.25) == found["lora"]["right"]["judged"][0]
     assert found["lora"]["logps"]["dates"] == pytest.approx([-1, -1, -1]) == found["lora"]["logps"]["text"]
+    assert found["questions"]["written"] == 16 and found["questions"]["dates"] == 4
     assert "full" not in found and "lora over full" not in found
     both = forgetting.summary(points | {"full-0": made("1110", -one), "full-1": made("0000", -9 * one)})
     assert both["lora over full"]["right"]["written"][0] == pytest.approx(-0.25), "seed 1 of LoRA is not there"
