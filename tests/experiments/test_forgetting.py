@@ -32,7 +32,8 @@ def small(tiny_folder, monkeypatch, one_thread):
     for name in ("dates", "korean", "capitals", "opposites"):
         monkeypatch.setattr(small_tasks, name, lambda *count: [("good", "bad")] * 10)
     monkeypatch.setattr(methods, "BATCH", 4)
-    for name, value in {"STEPS": 2, "SHOTS": 2, "TEXTS": 2, "TEXT_TOKENS": 6, "QUESTIONS": 2}.items():
+    sizes = {"STEPS": 2, "SHOTS": 2, "TEXTS": 2, "TEXT_TOKENS": 6, "QUESTIONS": 2}
+    for name, value in (sizes | {"RATES": {"lora": 0.1, "full": 0.05}}).items():
         monkeypatch.setattr(forgetting, name, value)
 
 
