@@ -56,8 +56,9 @@ def test_gaps_are_paired_by_seed_and_taken_as_far_as_there_are():
     assert anchors.summary({"none-0": {"predicted": lines[0]}}) == {}
     points = {"starts": starts, "none-0": {"predicted": lines[1]}, "task-0": {"predicted": lines[0]}}
     found = anchors.summary(points | {"task-1": {"predicted": lines[1]}})
-    gap = anchors._triple(graded.from_line(lines[0]), graded.from_line(lines[1]), truth)
-    assert found["task over none"] == pytest.approx(gap) and gap[0] > 0.05, "seed 1 has no pair"
+    gap, low, high = found["task over none"]
+    assert gap == pytest.approx(1 - graded.correlation(graded.from_line(lines[1]), truth)), "seed 1 has no pair"
+    assert 0.05 < low < gap < high < 1
     assert found["task"]["start"] > found["none"]["start"] and found["task"]["seeds"][0] == pytest.approx(1)
     assert "alone" not in found["other"] and "other over none" not in found and "task over other" not in found
 
