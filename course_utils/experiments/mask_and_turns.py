@@ -3,18 +3,18 @@
 Written down before the run. Every point trains LoRA with the learning rate of notebook 07; no arm's rate was tuned.
 
 The mask, after Shi et al. (2024). Two lengths of answers, short (up to 24 tokens) and long (48 to 96), of any form;
-64 rows drawn by the seed, seen twice, 16 steps of 8. The two arms of a seed read the same rows in the same order:
+48 rows drawn by the seed, seen twice, 12 steps of 8. The two arms of a seed read the same rows in the same order:
 
     mask-LENGTH-kept-S   the loss counts the answer and its end, as everywhere in the course
     mask-LENGTH-left-S   the loss counts every token, the question and the template's marks too
 
 Compared, kept − left out, by the judge of notebook 07: the share of an answer's cost that its own instruction removes,
 and log p of the answer a token, on its 100 held-out instructions of any length; the share of greedy answers that end
-within 128 tokens, on the first 32 of these.
+within 128 tokens, on the first 24 of these.
 
 Two turns. The dialogues are real (`instructions.two_turns`), cut after the second turn; those whose first turn has at
-most 512 tokens. 32 of the training half are drawn by the seed and read twice, in 16 steps; all 41 of the
-test half judge:
+most 400 tokens. 24 of the training half are drawn by the seed and read twice, in 12 steps; all 34 of the test half
+judge:
 
     turns-two-S     a dialogue is one row: the second answer is learned behind the first turn
     turns-single-S  the baseline: each turn is a row of its own, so that the same tokens are learned as often
@@ -39,8 +39,8 @@ from course_utils.models.fused_forward import fast_blocks
 from course_utils.training import sft
 
 SEEDS, LENGTHS = (0, 1, 2), {"short": (1, 24), "long": (48, 96)}  # tokens of an answer
-MASK = {"rows": 64, "steps": 16, "written": 32}
-TURNS = {"dialogues": 32, "steps": 16, "batch": 4, "first_turn_tokens": 512, "learned": 64}
+MASK = {"rows": 48, "steps": 12, "written": 24}
+TURNS = {"dialogues": 24, "steps": 12, "batch": 4, "first_turn_tokens": 400, "learned": 64}
 # each group's two arms; what is reported is the first less the second
 GROUPS = {"mask-short": ("kept", "left"), "mask-long": ("kept", "left"), "turns": ("two", "single")}
 POINTS = (

@@ -69,6 +69,7 @@ def test_the_arms_of_the_turns_learn_the_same_tokens_as_often(tmp_path):
     two, single = (measured(f"turns-{arm}-0", tmp_path) for arm in ("two", "single"))
     assert two["learned_tokens"] == single["learned_tokens"] and 2 * two["rows"] == single["rows"] == 8
     assert len(two["swap"]) == len(single["own"]) == len(TALKS) and two["ended"] == []
+    assert any(abs(value) > 1e-6 for value in two["swap"]), "the other first turn is a stranger's"
     assert two["losses"][0] == pytest.approx(single["losses"][0], rel=0.2), "the first step has learned nothing"
 
 
