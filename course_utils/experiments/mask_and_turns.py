@@ -41,6 +41,7 @@ from course_utils.training import sft
 SEEDS, LENGTHS = (0, 1, 2), {"short": (1, 24), "long": (48, 96)}  # tokens of an answer
 MASK = {"rows": 48, "steps": 12, "written": 24}
 TURNS = {"dialogues": 24, "steps": 12, "batch": 4, "first_turn_tokens": 400, "learned": 64}
+POOL = 4  # divides the steps, so that whole groups of batches are read and each row comes as often as the others
 # each group's two arms; what is reported is the first less the second
 GROUPS = {"mask-short": ("kept", "left"), "mask-long": ("kept", "left"), "turns": ("two", "single")}
 POINTS = (
@@ -54,11 +55,12 @@ def job_of(point, tokenizer, tier):
     if point == "turns-base":
         return None
     kind, *length, arm, seed = point.split("-")
+    steps = (MASK if kind == "mask" else TURNS)["steps"]
+    recipe = replace(sft.recipe_of(tier, seed=int(seed), steps=steps), pool=POOL)
     if kind == "turns":
         dialogues = drawn(short_dialogues("train", tokenizer), TURNS["dialogues"], int(seed))
-        return turns_job(dialogues, arm, sft.recipe_of(tier, seed=int(seed), steps=TURNS["steps"]), tier)
+        return turns_job(dialogues, arm, recipe, tier)
     rows = of_length(instructions.load("train"), tokenizer, *LENGTHS[length[0]])
-    recipe = sft.recipe_of(tier, seed=int(seed), steps=MASK["steps"])
     job = sft.job(tier, rows=drawn(rows, MASK["rows"], int(seed)), recipe=recipe)
     if arm == "left":
         job = replace(job, rows=[row | {"completion_mask": [True] * len(row["input_ids"])} for row in job.rows])

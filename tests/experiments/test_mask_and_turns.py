@@ -1,5 +1,6 @@
 """The mask left out and two turns, on a tiny model: the arms differ in one thing, and the judge asks what it says."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from course_utils import recipes, runtime
 from course_utils.commands import run as command
 from course_utils.data import dialogue, instructions
+from course_utils.engine import batching
 from course_utils.engine.recipe import TrainingRecipe
 from course_utils.experiments import mask_and_turns
 from course_utils.experiments import sft as sft_experiment
@@ -58,6 +60,18 @@ def test_both_arms_of_a_seed_draw_the_same_rows_and_another_seed_others(tiny_tok
     assert jobs["mask-short-kept-1"].recipe == jobs["mask-short-left-1"].recipe
     with pytest.raises(ValueError, match="9 rows are to be drawn, and there are 6"):
         mask_and_turns.drawn(ROWS, 9, 0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch", "steps"),
+    [(mask_and_turns.MASK["rows"], 8, mask_and_turns.MASK["steps"])]
+    + [(n * mask_and_turns.TURNS["dialogues"], n * mask_and_turns.TURNS["batch"], 12) for n in (1, 2)],
+)
+def test_each_row_is_read_twice(rows, batch, steps):
+    recipe = TrainingRecipe(steps=steps, batch_size=batch, learning_rate=1e-3, pool=mask_and_turns.POOL)
+    lengths = [7 * row % 31 for row in range(rows)]
+    read = Counter(row for step in range(1, steps + 1) for row in batching.rows_of_step(step, lengths, recipe))
+    assert len(read) == rows and set(read.values()) == {2}
 
 
 def test_the_rows_of_a_length_lie_between_both_ends(tiny_tokenizer):
