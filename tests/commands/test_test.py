@@ -185,7 +185,7 @@ def test_a_very_slow_machine_begins_no_notebook_that_its_unit_tests_show_to_be_t
 
 
 def test_it_ends_in_time_where_the_first_notebooks_fail_at_once(ran, machine):
-    machine.slowness, machine.early = 4.0, BACKWARDS[:3]
+    machine.slowness, machine.unit, machine.early = 4.0, 300.0, BACKWARDS[:3]
     ran.statuses = dict.fromkeys(machine.early, 1)
     assert command.main([]) == 1
     assert machine.now <= 40 * 60
