@@ -179,7 +179,7 @@ def test_the_set_up_counts_and_unit_tests_run_in_any_case(ran, machine, capsys):
 
 
 def test_a_very_slow_machine_begins_no_notebook_that_its_unit_tests_show_to_be_too_long(ran, machine):
-    machine.slowness, machine.unit = 5.0, 5.0 * notebook_order.UNIT_SECONDS
+    machine.slowness, machine.unit = 4.0, 4.0 * notebook_order.UNIT_SECONDS
     command.main([])
     assert names(ran) == ["unit"] and machine.now <= 40 * 60
 
