@@ -14,7 +14,7 @@ from course_utils import recipes
 ROOT = Path(__file__).resolve().parents[2]
 CHANGE_SECONDS = 12 * 3600  # one change may come in many commits: all of half a day before the newest belong to it
 FOR_ALL = ("constraints.txt", "pyproject.toml")  # other packages may change any notebook
-UNIT_SECONDS = 420  # all unit tests on the machine of the recipes
+UNIT_SECONDS = 480  # all unit tests on the machine of the recipes
 
 
 class Pace:

@@ -179,13 +179,13 @@ def test_the_set_up_counts_and_unit_tests_run_in_any_case(ran, machine, capsys):
 
 
 def test_a_very_slow_machine_begins_no_notebook_that_its_unit_tests_show_to_be_too_long(ran, machine):
-    machine.slowness, machine.unit = 5.0, 5.0 * notebook_order.UNIT_SECONDS
+    machine.slowness, machine.unit = 4.0, 4.0 * notebook_order.UNIT_SECONDS
     command.main([])
     assert names(ran) == ["unit"] and machine.now <= 40 * 60
 
 
 def test_it_ends_in_time_where_the_first_notebooks_fail_at_once(ran, machine):
-    machine.slowness, machine.early = 4.0, BACKWARDS[:3]
+    machine.slowness, machine.unit, machine.early = 4.0, 300.0, BACKWARDS[:3]
     ran.statuses = dict.fromkeys(machine.early, 1)
     assert command.main([]) == 1
     assert machine.now <= 40 * 60
