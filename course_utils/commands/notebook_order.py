@@ -14,27 +14,34 @@ from course_utils import recipes
 ROOT = Path(__file__).resolve().parents[2]
 CHANGE_SECONDS = 12 * 3600  # one change may come in many commits: all of half a day before the newest belong to it
 FOR_ALL = ("constraints.txt", "pyproject.toml")  # other packages may change any notebook
+UNIT_SECONDS = 480  # all unit tests on the machine of the recipes
 
 
 class Pace:
     """How long notebooks take here, as a multiple of the minutes in `recipes`, from those that ran.
 
-        pace = Σ seconds taken / Σ seconds expected,   1 before the first
+        pace = Σ seconds taken / Σ seconds expected,   max(1, seconds of the unit tests / UNIT_SECONDS) before the first
 
     Args:
         deadline: on the clock that the caller reads, in seconds; None for no limit.
     """
 
     def __init__(self, deadline=None):
-        self.deadline, self._taken, self._expected = deadline, 0.0, 0.0
+        self.deadline, self._taken, self._expected, self._first = deadline, 0.0, 0.0, 1.0
 
     def value(self):
         """The multiple; 2.0 means twice as slow as the machine of the recipes."""
-        return self._taken / self._expected if self._expected else 1.0
+        return self._taken / self._expected if self._expected else self._first
 
-    def add(self, notebook, seconds):
-        """Learn from a notebook that ran."""
-        self._taken, self._expected = self._taken + seconds, self._expected + expected_seconds(notebook)
+    def start(self, seconds):
+        """Guess from the unit tests, else a machine many times slower would begin a notebook that it cannot end."""
+        self._first = max(1.0, seconds / UNIT_SECONDS)
+
+    def add(self, notebook, seconds, passed=True):
+        """Learn from a notebook that ran. One that failed may have ended early: it can only show that all is slower."""
+        expected = expected_seconds(notebook)
+        if passed or seconds > self.value() * expected:
+            self._taken, self._expected = self._taken + seconds, self._expected + expected
 
     def fits(self, notebook, now):
         """Whether a notebook that starts now would end before the deadline."""

@@ -141,9 +141,11 @@ def _timed(parts, minutes=None):
         except KeyboardInterrupt:
             status = 130
         seconds = set_up.elapsed() - started
-        if name != UNIT:
-            pace.add(name, seconds)
         status = abs(status) if status != NOTHING_COLLECTED or name == UNIT else 0
+        if name == UNIT:
+            pace.start(seconds)
+        else:
+            pace.add(name, seconds, passed=status == 0)
         word = "ok" if status == 0 else f"status {status}"
         lines.append(f"{name:<32} {seconds:7.1f} s  {word}")
         yield status

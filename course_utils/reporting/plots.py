@@ -8,7 +8,9 @@ import base64
 import contextlib
 import functools
 import io
+from pathlib import Path
 
+import matplotlib
 import matplotlib.pyplot as plt
 from matplotlib import font_manager
 from matplotlib.category import StrCategoryFormatter
@@ -130,8 +132,21 @@ def drawable(text):
 @functools.cache
 def _families():
     """The plots' fonts: matplotlib's own, then what this machine has for other scripts."""
+    _add_own_fonts(font_manager.fontManager)
     here = {font.name for font in font_manager.fontManager.ttflist}
     return ["DejaVu Sans", *(name for name in OTHER_SCRIPTS if name in here)]
+
+
+def _add_own_fonts(manager):
+    """Add the fonts that come with matplotlib, as far as its list of fonts lacks them.
+
+    The list is kept for all environments of a user. Made while one was being built or removed, it has none of these,
+    and every plot with a power of ten warns of each of them.
+    """
+    known = {Path(font.fname).name for font in manager.ttflist}
+    for file in sorted(Path(matplotlib.get_data_path(), "fonts", "ttf").glob("*.ttf")):
+        if file.name not in known:
+            manager.addfont(file)
 
 
 @functools.cache

@@ -18,6 +18,7 @@ REPEATED = {name: f"--{name}" for name in ("extra-index-url", "find-links", "con
 REPEATED["trusted-host"] = "--allow-insecure-host"
 LISTS, SWITCHES = ("only-binary", "no-binary"), ("no-index", "require-hashes")
 VARIABLES = {"cert": "SSL_CERT_FILE", "client-cert": "SSL_CLIENT_CERT", "proxy": "ALL_PROXY"}
+TRUE = ("1", "true", "t", "yes", "y", "on")  # in pip's eyes
 INDEXES = {"--index-url", "--extra-index-url", "--find-links"}
 
 
@@ -90,7 +91,7 @@ def uv_settings(pip_settings):
         elif name in LISTS:
             options += [part for word in value.replace(",", " ").split() for part in (f"--{name}", word)]
         elif name in SWITCHES:
-            options += [f"--{name}"] * (value.strip().lower() in ("1", "true", "yes", "on"))
+            options += [f"--{name}"] * (value.strip().lower() in TRUE)
         elif name == "index-url":
             options += ["--index-url", value]
         elif name in VARIABLES:

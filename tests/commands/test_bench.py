@@ -238,11 +238,11 @@ def test_the_block_replaces_what_stood_between_the_markers():
     drift.into((FOLDER.parents[1] / "README.md").read_text(encoding="utf-8"), "")
 
 
-def test_drift_hands_its_words_on(monkeypatch, tmp_path):
-    (tmp_path / "platforms").mkdir()
-    (tmp_path / "platforms" / "drift.py").write_text("import sys\nsys.exit(len(sys.argv))")
-    monkeypatch.setattr(bench, "TESTS", tmp_path)
-    assert bench.drift(["--sets", "newest"]) == 3
+def test_drift_hands_its_words_on(monkeypatch):
+    before, given = list(sys.path), []
+    monkeypatch.setattr(drift, "main", lambda words: given.append(words) or 3)
+    assert bench.drift(["--sets", "newest"]) == 3 and given == [["--sets", "newest"]]
+    assert sys.path == before
 
 
 def test_each_end_takes_its_own_python(monkeypatch):

@@ -173,3 +173,25 @@ def test_the_pace_is_learnt_from_what_ran():
     assert pace.fits("10_f", now=1000 - 2 * ten) and not pace.fits("10_f", now=1001 - 2 * ten)
     assert Pace().fits("09_e", now=1e9)
     assert 48 < notebook_order.expected_seconds("99_new") < 360
+
+
+def test_the_unit_tests_are_the_first_guess_and_the_first_notebook_replaces_it():
+    pace, ten = Pace(deadline=1000), 60 * recipes.of("10", "cpu").minutes
+    pace.start(5 * notebook_order.UNIT_SECONDS)
+    assert pace.value() == 5.0 and not pace.fits("10_f", now=1001 - 5 * ten)
+    pace.add("10_f", 2 * ten)
+    assert pace.value() == 2.0
+    short = Pace()
+    short.start(1)  # a few of the tests, or none that could be collected
+    assert short.value() == 1.0
+
+
+def test_a_notebook_that_fails_early_does_not_make_the_machine_fast():
+    pace, nine, ten = Pace(), *(60 * recipes.of(number, "cpu").minutes for number in ("09", "10"))
+    pace.add("09_e", 0.1 * nine, passed=False)
+    assert pace.value() == 1.0
+    pace.add("10_f", 3 * ten)
+    pace.add("09_e", 0.1 * nine, passed=False)
+    assert pace.value() == 3.0
+    pace.add("09_e", 4 * nine, passed=False)  # at its end, or on the way: in any case this slow
+    assert pace.value() == pytest.approx((3 * ten + 4 * nine) / (ten + nine))

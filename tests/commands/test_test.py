@@ -47,12 +47,13 @@ def machine(monkeypatch, tmp_path, ran):
     """
 
     class Machine:
-        now, slowness, unit = 100.0, 1.0, 600.0
+        now, slowness, unit, early = 100.0, 1.0, 600.0, ()  # early: notebooks that end after five seconds
 
         def work(self, env):
             name = env.get("COURSE_NOTEBOOK")
             assert "COURSE_TEST_MINUTES" not in env, "tests of this command must not count the time of the run around"
-            self.now += self.unit if name is None else self.slowness * notebook_order.expected_seconds(name)
+            usual = self.unit if name is None else self.slowness * notebook_order.expected_seconds(name)
+            self.now += 5 if name in self.early else usual
 
     made_up = Machine()
     for number in range(7, 17):
@@ -175,6 +176,20 @@ def test_the_set_up_counts_and_unit_tests_run_in_any_case(ran, machine, capsys):
     assert command.main([]) == 0
     assert names(ran) == ["unit"]
     assert f"not run: {BACKWARDS[-1]}" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_very_slow_machine_begins_no_notebook_that_its_unit_tests_show_to_be_too_long(ran, machine):
+    machine.slowness, machine.unit = 4.0, 4.0 * notebook_order.UNIT_SECONDS
+    command.main([])
+    assert names(ran) == ["unit"] and machine.now <= 40 * 60
+
+
+def test_it_ends_in_time_where_the_first_notebooks_fail_at_once(ran, machine):
+    machine.slowness, machine.unit, machine.early = 4.0, 300.0, BACKWARDS[:3]
+    ran.statuses = dict.fromkeys(machine.early, 1)
+    assert command.main([]) == 1
+    assert machine.now <= 40 * 60
+    assert names(ran)[1:4] == BACKWARDS[:3] and len(names(ran)) > 4
 
 
 @pytest.mark.parametrize("failing", ["unit", BACKWARDS[0]])

@@ -72,11 +72,12 @@ def test_evaluate_is_called_without_gradients_in_eval_mode(fit):
 
     def evaluate(module):
         seen.append((module.training, torch.is_grad_enabled()))
-        return {"score": 0.5, "broken": float("nan")}
+        return {"score": 0.5, "broken": float("nan"), "each": [0.25, [float("inf")]]}
 
     result, _, _ = fit(evaluate=evaluate, evaluate_every=5)
     assert seen == [(False, False)] * 2
-    assert result.metrics[4]["evaluate"] == {"score": 0.5, "broken": None} and "evaluate" not in result.metrics[5]
+    assert "evaluate" not in result.metrics[5] and result.metrics[4]["evaluate"] == {
+        "score": 0.5, "broken": None, "each": [0.25, [None]]}  # fmt: skip
 
 
 def test_the_callers_random_numbers_and_mode_are_left_alone(fit):

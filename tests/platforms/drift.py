@@ -200,6 +200,12 @@ def main(argv=None):
     parser.add_argument("--python", help="which the environments are made of, instead of the newest and oldest here")
     parser.add_argument("--keep", action="store_true", help="go on in an environment that was built before")
     options = parser.parse_args(argv)
+    try:
+        course.select(" ".join(options.notebooks))
+    except ValueError as error:
+        parser.error(str(error))
+    if options.python and not shutil.which(options.python):
+        parser.error(f"--python: there is no program {options.python!r}; expected the path or the name of a Python.")
     readme = ROOT / "README.md"
     into(readme.read_text(encoding="utf-8"), "")  # said before the hour, not after
     outcomes = {}

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import pytest
 from helpers import colour_vision
+from matplotlib import font_manager
 from matplotlib.colors import to_rgba
 
 from course_utils.evaluation.comparison import Estimate
@@ -185,3 +186,21 @@ def test_what_a_learner_types_is_drawn_as_it_stands(typed, monkeypatch):
     shown = plots.drawable(typed)
     told = [text for text in drawn if text.get_text() == shown and shown]
     assert not any(text.get_parse_math() for text in told) and len(told) >= 3 * bool(shown)
+
+
+def test_a_list_of_fonts_without_matplotlib_s_own_is_completed(monkeypatch):
+    added = []
+    system = SimpleNamespace(name="DejaVu Sans", fname="/usr/share/fonts/dejavu/DejaVuSans.ttf")
+    plots._add_own_fonts(SimpleNamespace(ttflist=[system], addfont=lambda file: added.append(file.name)))
+    assert "cmr10.ttf" in added and "DejaVuSans.ttf" not in added
+
+
+def test_a_plot_with_powers_of_ten_says_nothing_where_that_list_is_all_there_is(monkeypatch, caplog):
+    poor = [font for font in font_manager.fontManager.ttflist if "mpl-data" not in font.fname]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", poor)
+    font_manager.fontManager._findfont_cached.cache_clear()
+    plots._families.cache_clear()
+    with plots.axes(title="a", xlabel="b", ylabel="c", alt="A line over three powers of ten.") as ax:
+        ax.plot([1e-4, 1e-2], [0, 1])
+        ax.set_xscale("log")
+    assert not [line for line in caplog.messages if "findfont" in line]

@@ -55,6 +55,7 @@ SAME = [
     ("global.constraint='/a.txt /b.txt'", ["--constraint", "/a.txt", "--constraint", "/b.txt"]),
     ("global.no-index='true'", ["--no-index"]),
     ("global.no-index='false'", []),
+    (":env:.no-index='Y'", ["--no-index"]),
     ("install.require-hashes='1'", ["--require-hashes"]),
     ("global.only-binary=':all:'", ["--only-binary", ":all:"]),
     ("global.no-binary='one,two'", ["--no-binary", "one", "--no-binary", "two"]),
