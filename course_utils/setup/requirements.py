@@ -134,17 +134,23 @@ def loaded_otherwise(root=ROOT):
 
     Returns:
         [(name, version that is loaded, version that is installed)] of what the course needs, directly or through
-        another package. A build's local part, as +cu128, does not count.
+        another package. A build's local part, as +cu128, does not count, nor which post-release it is: a module
+        need not know of its own, and would ask for a restart after each restart.
     """
     found = []
     for name in sorted(name for name in sys.modules if "." not in name and name not in sys.stdlib_module_names):
         with warnings.catch_warnings(action="ignore"):  # some remark on whoever asks a module for its version
-            loaded = str(getattr(sys.modules[name], "__version__", "")).partition("+")[0]
-        installed = loaded and (installed_version(name) or "").partition("+")[0]
+            loaded = _release(getattr(sys.modules[name], "__version__", ""))
+        installed = loaded and _release(installed_version(name) or "")
         if installed and loaded != installed:
             found.append((name, loaded, installed))
     needed = _all_needed(root) if found else set()  # it takes a while, and nearly always nothing is found
     return [entry for entry in found if entry[0] in needed]
+
+
+def _release(version):
+    """A version without its local part and the number of its post-release."""
+    return re.sub(r"\.post\d+$", "", str(version).partition("+")[0])
 
 
 def _all_needed(root):

@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 
 from course_utils import __pythons__, files
 from course_utils.commands import course, test
-from course_utils.setup import environment, installers, requirements
+from course_utils.setup import environment, install, installers, requirements
 
 SETS = ("newest", "lowest")
 TOOLS = ("pip", "uv", "httpx")  # what tests of the set-up call
@@ -61,7 +61,14 @@ class Drift(VersionSet):
             remark = PLAIN if backend == "cpu" else ""
             self.uv(*order, *lines)
         self.uv(*TOOLS, pins=[f"{name}=={version}" for name, version in self.versions().items()])
+        self.add_course()
         return remark
+
+    def add_course(self):
+        """What a set-up adds to the packages, and its tests look for: the course itself and Colab's widgets."""
+        command = [*installers.pip_command(self.python), "--quiet", "--no-deps", "--editable", str(ROOT)]
+        installers.call(command, "The course itself could not be installed.")
+        install.colab_widgets(self.python, self.place / "env" / environment.COLAB_WIDGETS)
 
     def outcome(self, before):
         """What is kept of a run: versions, the day, and each step's verdict; steps of an earlier run that were not done

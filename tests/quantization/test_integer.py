@@ -29,6 +29,20 @@ def test_the_zero_point_is_the_nearest_whole_number():
     assert integer.quantize(torch.tensor([[-1.0, 1.6]]), bits=4, zero_point=True).zeros.item() == 6
 
 
+@pytest.mark.parametrize("sign, zero, codes", [(1, 0, [9, 12, 15]), (-1, 15, [6, 3, 0])])
+def test_the_range_holds_zero_where_all_weights_have_one_sign(sign, zero, codes):
+    weight = sign * torch.tensor([[9.0, 12.0, 15.0]])
+    quantized = integer.quantize(weight, bits=4, zero_point=True)
+    assert (quantized.scales.item(), quantized.zeros.item(), quantized.codes.tolist()) == (1.0, zero, [codes])
+    assert torch.equal(quantized.dequantize(), weight)
+
+
+def test_a_number_beyond_the_grid_gets_its_end():
+    far = torch.tensor([[-9.0, -7.6, 7.6, 9.0]])
+    assert integer.codes_of(far, torch.ones(1, 1), None, 4).tolist() == [[-7, -7, 7, 7]]
+    assert integer.codes_of(far, torch.ones(1, 1), torch.full((1, 1), 8), 4).tolist() == [[0, 0, 15, 15]]
+
+
 @pytest.mark.parametrize("zero_point", [False, True])
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
 @pytest.mark.parametrize("granularity", integer.GRANULARITIES)

@@ -42,3 +42,15 @@ def test_adapters_start_from_the_error(blocky, token_rows):
         loftq.start_from_error(model, originals)
     with pytest.raises(ValueError, match="None of the original layers has an adapter"):
         loftq.start_from_error(model, {})
+
+
+def test_the_repair_is_what_the_adapter_adds_at_any_scaling(blocky):
+    model = blocky()
+    originals = layers.swap(model, nf4.quantize)
+    model = get_peft_model(model, LoraConfig(r=4, lora_alpha=64, target_modules="all-linear"))
+    for name, share in loftq.start_from_error(model, originals).items():
+        layer = model.get_base_model().get_submodule(name)
+        error = originals[name].weight - layer.base_layer.quantized.dequantize()
+        added = layer.scaling["default"] * layer.lora_B["default"].weight @ layer.lora_A["default"].weight
+        assert layer.scaling["default"] == 16
+        assert ((error - added).square().sum() / error.square().sum()).item() == pytest.approx(share, rel=1e-3)

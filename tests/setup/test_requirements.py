@@ -161,6 +161,15 @@ def test_what_is_loaded_as_it_is_installed_is_no_reason_to_restart(loaded):
     assert requirements.loaded_otherwise() == []
 
 
+def test_a_module_that_does_not_know_of_its_post_release_is_no_reason_to_restart(loaded, monkeypatch):
+    found = requirements.installed_version
+    same = {"certifi": "2026.10.19.post1", "tqdm": "4.70.2.post1"}
+    monkeypatch.setattr(requirements, "installed_version", lambda name, first=(): same.get(name) or found(name, first))
+    loaded("certifi", "2026.10.19")
+    loaded("tqdm", "4.70.1")
+    assert requirements.loaded_otherwise() == [("tqdm", "4.70.1", "4.70.2")]
+
+
 def test_what_was_exchanged_after_it_was_loaded_is_named(loaded):
     installed = requirements.installed_version("pyarrow")  # not asked for by the course itself, but by datasets
     loaded("pyarrow", "18.1.0")
