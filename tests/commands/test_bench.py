@@ -262,3 +262,14 @@ def test_an_earlier_step_counts_only_for_the_same_versions(tmp_path, monkeypatch
     before = {"steps": {"unit tests": ["ok", ""]}}
     assert list(here.outcome({**before, "versions": {"torch": "2"}})["steps"]) == ["unit tests", "notebook 11"]
     assert list(here.outcome({**before, "versions": {"torch": "1"}})["steps"]) == ["notebook 11"]
+
+
+def test_a_set_has_the_course_and_colabs_widgets_as_after_a_set_up(monkeypatch, tmp_path):
+    did = []
+    monkeypatch.setattr(drift.Drift, "create", lambda self: None)
+    monkeypatch.setattr(drift.Drift, "uv", lambda self, *words, pins=(): None)
+    monkeypatch.setattr(drift.Drift, "versions", lambda self: {})
+    monkeypatch.setattr(drift.installers, "call", lambda command, problem: did.append(command[-2:]))
+    monkeypatch.setattr(drift.install, "colab_widgets", lambda python, folder: did.append(folder))
+    drift.Drift("newest", tmp_path, sys.executable).build()
+    assert did == [["--editable", str(drift.ROOT)], tmp_path / "newest/env" / drift.environment.COLAB_WIDGETS]
