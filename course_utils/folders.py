@@ -16,7 +16,7 @@ ROOT = Path("/")  # a test moves it, to stand on another machine
 KEEP = {  # how to make runs outlive the machine
     "colab": "mount Google Drive and restart the kernel",
     "kaggle": "leave COURSE_HOME and COURSE_RUNS unset: then /kaggle/working is used, which is kept",
-    "local": "set COURSE_RUNS to a folder that is kept",
+    "local": "set COURSE_RUNS to keep what is there",
 }
 PACKAGE = Path(__file__).resolve().parent
 PLACES = ("COURSE_HOME", "COURSE_RUNS", "COURSE_RESULTS")

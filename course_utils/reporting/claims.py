@@ -5,12 +5,13 @@
     …the run…
     claims.check("icl-few-shot", measured=0.10, interval=(0.06, 0.14), n=400)
 
-Each prints one line. `check` shows value and interval behind the mark ≈ of `numbers`, then the threshold and the
-verdict, which are the same on every machine where the claim comes out alike. The numbers go to `results/claims.json`.
-A `required` claim gates `make course`; an `observed` one reports.
+Each prints a line, and below it what is measured and against what. `check` shows value and interval behind the mark ≈
+of `numbers`, then the threshold and the verdict, which are the same on every machine where the claim comes out alike.
+The numbers go to `results/claims.json`. A `required` claim gates `make course`; an `observed` one reports.
 """
 
 import os
+import textwrap
 from pathlib import Path
 
 from course_utils import runtime
@@ -59,7 +60,7 @@ def expect(id, *, statement, baseline, kind, at_least=None, at_most=None):
     terms = {"kind": kind, "statement": statement, "baseline": baseline, "direction": direction}
     record = _blank(id, notebook, threshold=threshold, **terms)
     records.replace(path(), record)
-    print(f"written down before the run: {id} ({kind}): {_terms(record)}")
+    _say(f"written down before the run: {id} ({kind}): {_bound(record)}", record)
 
 
 def check(
@@ -107,7 +108,7 @@ def check(
     records.replace(path(), record)
     _checked[notebook, id] = (record["direction"], record["threshold"])
     shown = f"{_measured(record, exact)} against {_bound(record)}: {record['verdict']}"
-    print(f"{id} ({record['kind']}): {shown} ({record['statement']}; baseline: {record['baseline']})")
+    _say(f"{id} ({record['kind']}): {shown}", record)
     return Word(record["verdict"])
 
 
@@ -152,8 +153,12 @@ def _blank(id, notebook, *, kind, statement, baseline, direction, threshold):
     }  # fmt: skip
 
 
-def _terms(record):
-    return f"{record['statement']}; {_bound(record)}, against {record['baseline']}"
+def _say(line, record):
+    """Print a line, and below it what is measured and against what: a notebook breaks longer lines inside a word."""
+    indent = "    "
+    below = (record["statement"], f"against {record['baseline']}")
+    wrapped = [textwrap.fill(text, 100, initial_indent=indent, subsequent_indent=2 * indent) for text in below]
+    print(line, *wrapped, sep="\n")
 
 
 def _bound(record):
