@@ -42,6 +42,9 @@ def attach(model, method, **sizes):
         raise ValueError(f"There is no method {method!r}. Choose from: {', '.join(METHODS)}.")
     sizes, start = dict(sizes), None
     text_ids = sizes.pop("text_ids", None) if method in ("prompt", "p-tuning") else None
+    anchors = sizes.pop("anchors", None) if method == "p-tuning" else None
+    if anchors:
+        sizes["tokens"] = p_tuning.learned_places(anchors)
     if method == "prompt" or text_ids is not None:
         start = prompt_tuning.start(model, sizes.get("tokens", 20), text_ids)
     if method == "prefix" and sizes.get("prompt_ids") is not None:
@@ -54,6 +57,9 @@ def attach(model, method, **sizes):
         p_tuning.start_at(adapted.prompt_encoder["default"], start)
     elif start is not None:
         adapted.prompt_encoder["default"].embedding.weight.data = start.float()
+    if anchors:  # peft has none: its encoder goes inside ours, and it counts the fixed words as virtual tokens
+        adapted.prompt_encoder["default"] = p_tuning.anchored(model, adapted.prompt_encoder["default"], anchors)
+        adapted.peft_config["default"].num_virtual_tokens = len(anchors)
     return adapted
 
 

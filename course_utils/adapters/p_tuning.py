@@ -40,18 +40,47 @@ class PromptEncoder(torch.nn.Module):
 
 
 class Anchored(torch.nn.Module):
-    """Learned vectors with the fixed embeddings of a template's words among them."""
+    """Learned vectors with the fixed embeddings of a template's words among them; around our encoder or peft's."""
 
     def __init__(self, encoder, words, places):
         super().__init__()
         self.encoder = encoder
         self.register_buffer("words", words.detach().float().clone(), persistent=False)
-        self.places = places  # for each position, True where a fixed word stands
+        self.places = torch.tensor(places)  # for each position, True where a fixed word stands
 
-    def forward(self):
-        """(k + anchors, D)."""
-        learned, fixed = iter(self.encoder()), iter(self.words)
-        return torch.stack([next(fixed if anchor else learned) for anchor in self.places])
+    @property
+    def embedding(self):
+        """The encoder's own, which peft asks for its device."""
+        return self.encoder.embedding
+
+    def forward(self, *indices):
+        """(k + anchors, D); behind a one where peft gives the k indices as (1, k)."""
+        learned = self.encoder(*indices)
+        vectors = learned.new_empty(*learned.shape[:-2], len(self.places), learned.shape[-1])
+        vectors[..., self.places, :] = self.words.to(learned.dtype)
+        vectors[..., ~self.places, :] = learned
+        return vectors
+
+
+def anchored(model, encoder, anchors):
+    """An encoder of ours or peft's with the fixed words of a template among its vectors, see `inject`."""
+    ids = torch.tensor([word for word in anchors if word is not None], device=model.device)
+    return Anchored(encoder, model.get_input_embeddings()(ids), [word is not None for word in anchors])
+
+
+def learned_places(anchors):
+    """k of a template: how many places of it are None.
+
+    Raises:
+        ValueError: nothing to learn, or no fixed word.
+    """
+    learned = list(anchors).count(None)
+    if not 0 < learned < len(anchors):
+        raise ValueError(
+            f"Expected a template with both learned vectors and fixed words, got {anchors}. Write None where a learned "
+            "vector stands and a token id where a fixed word stands, or leave anchors out."
+        )
+    return learned
 
 
 def inject(model, *, tokens=20, hidden=None, kind="mlp", layers=2, anchors=None, text_ids=None):
@@ -68,18 +97,19 @@ def inject(model, *, tokens=20, hidden=None, kind="mlp", layers=2, anchors=None,
         text_ids: token ids that the vectors start as, repeated or cut to k; None for the network's own random start.
 
     Returns:
-        The model; `model.virtual_tokens` is the PromptEncoder.
+        The model; `model.virtual_tokens` is the PromptEncoder, inside an Anchored where there are anchors.
+
+    Raises:
+        ValueError: an unknown kind, or a template without a None or without a word.
     """
-    places = [word is not None for word in anchors or ()]
-    learned = places.count(False) if anchors else tokens
+    learned = learned_places(anchors) if anchors else tokens
     encoder = PromptEncoder(
         learned, model.config.get_text_config().hidden_size, hidden=hidden, kind=kind, layers=layers
     )
     if text_ids is not None:
         start_at(encoder, prompt_tuning.start(model, learned, text_ids))
     if anchors:
-        ids = torch.tensor([word for word in anchors if word is not None], device=model.device)
-        encoder = Anchored(encoder, model.get_input_embeddings()(ids), places)
+        encoder = anchored(model, encoder, anchors)
     return prompt_tuning.attach(model, encoder)
 
 

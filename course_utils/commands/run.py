@@ -4,6 +4,8 @@ icl: labels turned, swapped and calibrated, an instruction beside examples, naiv
 sft: how many demonstrations equal a good prompt, and LoRA against full tuning; about 25 minutes on two cores.
 rlhf: PPO on three seeds and longer leashes, DPO, SFT on the better texts, RLOO by TRL, broken runs; about two hours.
 comparison: five adapter methods and full tuning at equal steps and trials; about three hours.
+anchors: P-tuning with a fixed word among its vectors and without, three seeds; about 35 minutes.
+forgetting: tasks that nobody trained, after LoRA and after full tuning, three seeds; about 30 minutes.
 quantization: what each format costs, and how fast each engine is; about 15 minutes on two cores.
 qlora: LoRA against QLoRA, three seeds and 2,000 reviews; about 40 minutes.
 
@@ -32,6 +34,8 @@ EXPERIMENTS = {
     "sft": "course_utils.experiments.sft",
     "rlhf": "course_utils.experiments.rlhf",
     "comparison": "course_utils.experiments.comparison",
+    "anchors": "course_utils.experiments.anchors",
+    "forgetting": "course_utils.experiments.forgetting",
     "quantization": "course_utils.experiments.quantization",
     "qlora": "course_utils.experiments.qlora",
 }

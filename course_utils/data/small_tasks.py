@@ -1,4 +1,4 @@
-"""Two small tasks with exact answers, for prompts: dates in another notation, and English words in Korean."""
+"""Small tasks with exact answers, for prompts: dates in another notation, Korean words, capitals, opposites."""
 
 import random
 
@@ -10,6 +10,23 @@ KOREAN = (
     "time 시간, money 돈, road 길, sea 바다, mountain 산, sky 하늘, flower 꽃, snow 눈, "
     "rain 비, milk 우유, bread 빵, heart 마음, person 사람, teacher 선생님, hand 손, eye 눈, "
     "nose 코, tea 차, door 문, wind 바람, night 밤, morning 아침, evening 저녁, today 오늘"
+)
+CAPITALS = (
+    "France Paris, Japan Tokyo, Italy Rome, Spain Madrid, Egypt Cairo, Russia Moscow, Germany Berlin, Greece Athens, "
+    "Kenya Nairobi, Norway Oslo, Cuba Havana, Peru Lima, Austria Vienna, Ireland Dublin, China Beijing, Iran Tehran, "
+    "Portugal Lisbon, Sweden Stockholm, Finland Helsinki, Denmark Copenhagen, Poland Warsaw, Hungary Budapest, "
+    "Belgium Brussels, Canada Ottawa, Thailand Bangkok, Vietnam Hanoi, Iraq Baghdad, Syria Damascus, Lebanon Beirut, "
+    "Turkey Ankara, Bulgaria Sofia, Romania Bucharest, Serbia Belgrade, Croatia Zagreb, Ukraine Kyiv, Cyprus Nicosia, "
+    "Iceland Reykjavik, Scotland Edinburgh, Wales Cardiff, Chile Santiago, Venezuela Caracas, Ecuador Quito, "
+    "Senegal Dakar, Ghana Accra, Morocco Rabat, Tunisia Tunis, Nepal Kathmandu, Indonesia Jakarta"
+)
+OPPOSITES = (
+    "hot cold, big small, up down, left right, fast slow, young old, rich poor, light dark, wet dry, day night, "
+    "open closed, early late, happy sad, hard soft, high low, strong weak, full empty, clean dirty, thick thin, "
+    "long short, love hate, win lose, buy sell, push pull, true false, war peace, black white, north south, east west, "
+    "first last, inside outside, above below, before after, alive dead, deep shallow, wide narrow, heavy light, "
+    "noisy quiet, cheap expensive, easy difficult, sweet bitter, summer winter, friend enemy, question answer, "
+    "begin end, give take, male female, always never"
 )
 
 
@@ -25,6 +42,20 @@ def dates(count=40, *, seed=0):
 
 def korean():
     """Forty everyday English words with their Korean, in a fixed mixed order."""
-    pairs = [tuple(pair.split()) for pair in KOREAN.split(", ")]
-    random.Random("korean").shuffle(pairs)
+    return _mixed(KOREAN, "korean")
+
+
+def capitals():
+    """Forty-eight countries with their capitals, in a fixed mixed order; names of one word."""
+    return _mixed(CAPITALS, "capitals")
+
+
+def opposites():
+    """Forty-eight English words with their opposites, in a fixed mixed order."""
+    return _mixed(OPPOSITES, "opposites")
+
+
+def _mixed(words, order):
+    pairs = [tuple(pair.split()) for pair in words.split(", ")]
+    random.Random(order).shuffle(pairs)
     return pairs

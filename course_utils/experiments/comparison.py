@@ -127,9 +127,16 @@ def started(arm, run):
     return {"predicted": graded.to_line(raw), "calibrated": graded.to_line(calibrated)}
 
 
-def train(arm, run, folder, *, rows=None, **changes):
-    """(trained module, tokenizer, what is known of its training); of the first `rows` reviews, or each read once."""
-    method, sizes = ARMS[arm]
+def train(arm, run, folder, *, rows=None, sizes=None, **changes):
+    """(trained module, tokenizer, what is known of its training).
+
+    Args:
+        arm: one of ARMS; `sizes` of its adapter in place of its own.
+        rows: the first so many reviews, seen again and again; None: as many as there are rows in all steps, each once.
+        changes: fields of the recipe in place of the notebook's.
+    """
+    method, own = ARMS[arm]
+    sizes = own if sizes is None else sizes
     if rows:  # batches are made of a pool of them; one that goes over a few reviews twice would hold both copies
         changes["pool"] = max(1, min(4, rows // BATCH))
     recipe = training.recipe_of(method, run.tier, batch_size=BATCH, **changes)

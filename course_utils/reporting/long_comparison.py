@@ -149,5 +149,45 @@ def show_shift(known):
     print("first in each column:", first)
 
 
+def show_anchors(known):
+    """What a fixed word among P-tuning's vectors is worth: each arm's start and seeds, then the gaps between arms.
+
+    Args:
+        known: the record, as `reference.load("anchors")` gives it.
+    """
+    found, setting = known["summary"], known["setting"]
+    words = {"none": "no anchor", "task": f"anchor {setting['task'].strip()!r}", "other": "anchor of no task"}
+    for arm, name in words.items():
+        seeds = ", ".join(f"{score:.3f}" for score in found[arm]["seeds"])
+        print(f"{name:18} start {found[arm]['start']:.3f}, trained, seed by seed: {seeds}")
+    for ours, rival in (gap.split(" over ") for gap in found if " over " in gap):
+        gap = found[f"{ours} over {rival}"]
+        print(f"{words[ours]} is {told_apart(gap)} {words[rival]}: {_shown(gap)}")
+
+
+def show_forgetting(known):
+    """What was lost of untrained tasks: a table of the shares right, then the gain on the trained task and log p.
+
+    Args:
+        known: the record, as `reference.load("forgetting")` gives it.
+    """
+    found = known["summary"]
+    columns = {"lora": TITLES["lora"], "full": TITLES["full"], "lora over full": "LoRA − full"}
+    rows = {name: {"share right": name, "base": f"{found['base'][name]:.2f}"} for name in found["questions"]}
+    for column, title in columns.items():
+        for name, gap in found[column]["right"].items():
+            rows[name][title] = numbers.recorded(gap[0], gap[1:], signed=True)
+    tables.show(list(rows.values()))
+    print("columns two and three: change from the base; all intervals over questions and seeds")
+    for column, title in columns.items():
+        mean, *interval = found[column]["correlation"]
+        print(
+            f"{title}: correlation with people {numbers.recorded(mean, interval, signed=' over ' in column)};", end=" "
+        )
+        gaps = [found[column]["logps"][name] for name in ("written", "text")]
+        answer, token = (numbers.recorded(gap[0], gap[1:], signed=True) for gap in gaps)
+        print(f"log p of a written answer {answer}, of a token of plain text {token}")
+
+
 def _trained(known):
     return {arm: found for arm, found in known["summary"].items() if "median" in found}

@@ -36,6 +36,20 @@ def test_anchors_stand_where_the_template_has_them(base):
     assert torch.equal(vectors[[0, 2, 3]], model.virtual_tokens.encoder())
 
 
+@pytest.mark.parametrize("anchors", [[17, 35], [None, None]])
+@pytest.mark.parametrize("attach", [p_tuning.inject, lambda model, **sizes: library.attach(model, "p-tuning", **sizes)])
+def test_a_template_has_both_vectors_and_words(attach, anchors, base):
+    with pytest.raises(ValueError, match="both learned vectors and fixed words"):
+        attach(base, anchors=anchors)
+    assert all(weight.requires_grad for weight in base.parameters()), "refused before anything is changed"
+
+
+def test_with_anchors_the_learned_vectors_start_as_the_text():
+    model = library.attach(two_layer_gemma.build(), "p-tuning", anchors=[None, 17, None], text_ids=[21, 4], hidden=8)
+    words = model.get_input_embeddings()(torch.tensor([21, 17, 4]))
+    torch.testing.assert_close(model.get_prompt(1)[0], words, rtol=1e-3, atol=1e-3)
+
+
 def test_every_weight_of_the_encoder_learns(ours, logits):
     model = ours("p-tuning", {"tokens": 4, "kind": "lstm", "layers": 1})
     logits(model)[:, 5].sum().backward()

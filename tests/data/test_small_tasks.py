@@ -21,3 +21,11 @@ def test_korean_words_are_forty_pairs_without_a_repeat_in_english():
     pairs = small_tasks.korean()
     assert len(pairs) == len({english for english, _ in pairs}) == 40
     assert all(english.isascii() and all("가" <= letter <= "힣" for letter in korean) for english, korean in pairs)
+
+
+@pytest.mark.parametrize("task", [small_tasks.capitals, small_tasks.opposites])
+def test_other_lists_are_forty_eight_pairs_of_single_words_without_a_repeat(task):
+    pairs = task()
+    assert len(pairs) == len({question for question, _ in pairs}) == len({answer for _, answer in pairs}) == 48
+    assert all(question.isalpha() and answer.isalpha() for question, answer in pairs)
+    assert pairs == task() and pairs != sorted(pairs)

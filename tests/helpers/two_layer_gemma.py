@@ -12,6 +12,7 @@ CASES = {
     "prompt": ("prompt", {"tokens": 5}),
     "p-tuning": ("p-tuning", {"tokens": 5}),
     "p-tuning by LSTM": ("p-tuning", {"tokens": 5, "hidden": 6, "kind": "lstm"}),
+    "p-tuning with an anchor": ("p-tuning", {"anchors": [None, 17, None, None, 35]}),
     "prefix": ("prefix", {"tokens": 5}),
     "prefix by MLP": ("prefix", {"tokens": 5, "hidden": 7}),
 }

@@ -110,3 +110,33 @@ def test_tables_leave_a_dash_where_nothing_was_measured(known, capsys):
     long_comparison.show_costs(known)
     out = capsys.readouterr().out
     assert "46,080" in out and "zero-shot" not in out
+
+
+def test_anchors_are_named_and_told_apart(capsys):
+    arms = {
+        arm: {"start": 0.5, "seeds": [0.78, score]} for arm, score in (("none", 0.8), ("task", 0.9), ("other", 0.7))
+    }
+    gaps = {"task over none": [0.05, 0.01, 0.09], "other over none": [-0.05, -0.1, 0.02]}
+    long_comparison.show_anchors({"summary": arms | gaps, "setting": {"task": " rating"}})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "anchor 'rating'    start 0.500, trained, seed by seed: 0.780, 0.900" and len(lines) == 5
+    assert lines[3] == "anchor 'rating' is above no anchor: +0.050 [+0.010, +0.090]"
+    assert lines[4].startswith("anchor of no task is not told apart from no anchor: -0.050")
+
+
+def test_forgetting_shows_every_task_with_its_base_and_the_gain(capsys):
+    def side(right):
+        kinds = {"written": [right, right - 0.1, right + 0.1], "dates": [right, right - 0.2, right + 0.2]}
+        logps = {"written": [-1.5, -2.0, -1.0], "text": [-0.02, -0.03, -0.01]}
+        return {"correlation": [0.8, 0.7, 0.9], "right": kinds, "logps": logps}
+
+    summary = {name: side(right) for name, right in (("lora", -0.1), ("full", 0.2), ("lora over full", -0.3))}
+    summary |= {"base": {"written": 0.5, "dates": 0.9, "text": -3.0}, "questions": {"written": 152, "dates": 40}}
+    long_comparison.show_forgetting({"summary": summary})
+    lines = capsys.readouterr().out.splitlines()
+    heading, _, written, *_ = (" ".join(line.split()) for line in lines)
+    assert heading == "share right base LoRA r8 full tuning LoRA − full"
+    assert written == "written 0.50 −0.10 [−0.20, +0.00] +0.20 [+0.10, +0.30] −0.30 [−0.40, −0.20]"
+    assert lines[3].startswith("dates") and "0.90" in lines[3] and len(lines) == 8
+    assert lines[5].startswith("LoRA r8: correlation with people 0.80 [0.70, 0.90]; log p of a written answer −1.50")
+    assert "correlation with people +0.80 [+0.70, +0.90]" in lines[7] and lines[7].endswith("−0.020 [−0.030, −0.010]")
