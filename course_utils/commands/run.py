@@ -1,7 +1,7 @@
 """`python -m course_utils run <experiment>`: an experiment too long for a notebook, resumable, its result committed.
 
 icl: labels turned, swapped and calibrated, an instruction beside examples, naive Bayes; about 12 minutes.
-sft: how many demonstrations equal a good prompt, and LoRA against full tuning; about 25 minutes on two cores.
+sft: demonstrations against a good prompt, LoRA against full tuning, the mask left out, two turns; about 85 minutes.
 rlhf: PPO on three seeds and longer leashes, DPO, SFT on the better texts, RLOO by TRL, broken runs; about two hours.
 comparison: five adapter methods and full tuning at equal steps and trials; about three hours.
 anchors: P-tuning with a fixed word among its vectors and without, three seeds; about 35 minutes.

@@ -30,6 +30,8 @@ REVIEW_PROMPTS = (
 # Three training rows to show to a base model: of three random draws the one that served it best on validation rows
 SHOWN = ("instructions-188", "instructions-865", "instructions-673")
 
+HALVES = ("train", "test")  # of the dialogues
+
 
 def load(split="train"):
     """Instruction rows.
@@ -55,6 +57,35 @@ def load(split="train"):
     ids, prompts = [row["id"] for row in rows], [row["prompt"] for row in rows]
     rows = [row | {"split": part} for row, part in zip(rows, splits.assign(ids, prompts, ids), strict=True)]
     return _chosen(rows, split)
+
+
+def two_turns(half):
+    """Dialogues of at least two turns, cut after the second: what the preference pairs that come with the rows quote.
+
+    The questions read like a person's, the answers like a large model's; nobody chose them for this course.
+
+    Args:
+        half: "train" or "test". Dialogues whose first questions are near-duplicates stand in one half, equal ones once.
+
+    Returns:
+        A list of {"id", "messages": four chat messages, user and assistant by turns}.
+
+    Raises:
+        ValueError: another half.
+    """
+    if half not in HALVES:
+        raise ValueError(f"There is no half {half!r} of the dialogues. Choose from: {', '.join(HALVES)}.")
+    found = json.loads((assets.path("instructions") / "dpo_en_demo.json").read_text(encoding="utf-8"))
+    asked = {}
+    for number, row in enumerate(found, start=1):
+        turns = row["conversations"][:4]
+        if [turn["from"] for turn in turns] == ["human", "gpt"] * 2:
+            said = [{"role": tables.ROLES[turn["from"]], "content": turn["value"].strip()} for turn in turns]
+            asked.setdefault(said[0]["content"], {"id": f"dialogues-{number}", "messages": said})
+    roots = splits.groups(list(asked), [row["id"] for row in asked.values()])
+    first = list(asked)
+    side = [HALVES[splits.stable_number(first[root]) % 2] for root in roots]
+    return [row for row, here in zip(asked.values(), side, strict=True) if here == half]
 
 
 def shown():

@@ -1,14 +1,15 @@
-"""How many demonstrations are worth as much as a good prompt? And does it matter which weights are trained?
+"""How many demonstrations are worth as much as a good prompt? Which weights, which tokens, which turns are learned?
 
-Each point of this experiment is one supervised fine-tuning, judged by `following` on the same held-out instructions as
-the base model with three examples in its prompt. Written down before the run:
+Each point of this experiment is one supervised fine-tuning. The first six are judged by `following` on the same
+held-out instructions as the base model with three examples in its prompt; the mask left out and dialogues of two turns
+are `mask_and_turns`. Written down before the run:
 
     rows-N     N instruction rows of any form, the same number of steps for every N: 32 rows are seen twenty times,
                128 rows five times, 512 rows once and a quarter; the held-out loss is taken along the way
     lora, full the rows and steps of notebook 07, through an adapter or all weights, each at its own learning rate
     prompted   no training: the rival
 
-Intervals are over instructions; one seed, so that they say nothing about other draws of the rows.
+Intervals of these are over instructions; one seed, so that they say nothing about other draws of the rows.
 """
 
 import sys
@@ -20,12 +21,14 @@ from course_utils import recipes
 from course_utils.data import dialogue, instructions
 from course_utils.engine import loop, stages
 from course_utils.evaluation import comparison, following
+from course_utils.experiments import mask_and_turns
 from course_utils.models.base import load_base
 from course_utils.training import sft
 
 ROWS, STEPS, EVERY, WATCHED = (32, 128, 512), 80, 8, 48  # WATCHED validation rows for the held-out loss
 LONGEST = {"answer_tokens": 256, "prompt_tokens": 256}  # wide enough for 512 rows
-POINTS = ("prompted", *(f"rows-{rows}" for rows in ROWS), "lora", "full")
+POINTS = ("prompted", *(f"rows-{rows}" for rows in ROWS), "lora", "full", *mask_and_turns.POINTS)
+# of the first six points; each of the others holds its own sizes, so that they leave the finished ones as they are
 SETTING = {"rows": ROWS, "steps": STEPS, "evaluate_every": EVERY, "watched": WATCHED, **LONGEST, "seed": 0}
 
 
@@ -39,11 +42,14 @@ def measure(point, run, folder):
 
     Returns:
         {"swap", "ended", "length", "own": a number per instruction, "rows", "steps", "peak_mb", "seconds_a_step",
-        "evaluations": [(step, held-out loss)], "losses"}, as far as the point has them.
+        "evaluations": [(step, held-out loss)], "losses"}, as far as the point has them; of a point of `mask_and_turns`
+        what its `judged` says, "read_tokens", "learned_tokens" and "size".
     """
+    if point in mask_and_turns.POINTS:
+        return measure_arm(point, run, folder)
     model, tokenizer = load_base()
     size = recipes.of("07", run.tier)
-    asked = instructions.short(instructions.load("test"), tokenizer, answer_tokens=size.new_tokens - 8)[: size.prompts]
+    asked = mask_and_turns.held_out(tokenizer, size)
     judge = {"new_tokens": size.new_tokens, "scored_tokens": size.scored_tokens}
     if point == "prompted":
         style, learned = dialogue.plain(tokenizer).showing(instructions.shown()), {"rows": len(instructions.SHOWN)}
@@ -53,6 +59,16 @@ def measure(point, run, folder):
     answers = following.answer_all(model, style, asked, **judge)
     numbers = {name: getattr(answers, name).tolist() for name in ("swap", "ended", "length", "own")}
     return numbers | learned
+
+
+def measure_arm(point, run, folder):
+    """Train and judge a point of `mask_and_turns`."""
+    model, tokenizer = load_base()
+    job, known = mask_and_turns.job_of(point, tokenizer, run.tier), {}
+    if job is not None:
+        model, known = learned_by(job, run, folder)
+        known |= mask_and_turns.counted(job.rows)
+    return mask_and_turns.judged(point, model, tokenizer, recipes.of("07", run.tier)) | known
 
 
 def train(point, tokenizer, run, folder):
@@ -69,7 +85,12 @@ def train(point, tokenizer, run, folder):
         watch = held_out_loss(tokenizer, recipe)
     elif name == "full":
         recipe = sft.for_method(recipe, "full")
-    job = sft.job(run.tier, rows=rows, recipe=recipe)
+    return learned_by(sft.job(run.tier, rows=rows, recipe=recipe), run, folder, watch)
+
+
+def learned_by(job, run, folder, watch=None):
+    """(model, what is known of its training) of a job."""
+    recipe = job.recipe
     module = stages.seeded(job.build, recipe.seed)
     result = loop.train(
         module, job.rows, job.collate, recipe, folder, run=sft.precision(recipe, run), evaluate=watch
@@ -115,20 +136,23 @@ def peak_mb():
 
 
 def summary(points):
-    """{point: {"swap", "ended", "swap_gain", "ended_gain"}}, each (mean, low, high); gains are over the rival.
+    """What the points say, as far as they are measured; each number as (mean, low, high).
 
     Args:
         points: {name: what `measure` returned}; "prompted" among them.
+
+    Returns:
+        {point: {"swap", "ended", "swap_gain", "ended_gain"}}, gains over the rival, of the first six points, and what
+        `mask_and_turns.summary` says of the others.
     """
     rival, lines = points["prompted"], {}
-    for name, values in points.items():
+    for name in (name for name in points if name not in mask_and_turns.POINTS):
         lines[name] = {}
         for number in ("swap", "ended"):
-            own = comparison.mean_interval(torch.tensor(values[number]), over="items")
+            values, baseline = torch.tensor(points[name][number]), torch.tensor(rival[number])
+            own = comparison.mean_interval(values, over="items")
             lines[name][number] = (own.mean, *own.interval)
             if name != "prompted":
-                gain = comparison.paired_difference(
-                    torch.tensor(values[number]), torch.tensor(rival[number]), over="items"
-                )
+                gain = comparison.paired_difference(values, baseline, over="items")
                 lines[name][f"{number}_gain"] = (gain.mean, *gain.interval)
-    return lines
+    return lines | mask_and_turns.summary(points)

@@ -147,3 +147,35 @@ def test_the_rows_that_are_shown_keep_their_order(alpaca, monkeypatch):
     names = [row["id"] for row in instructions.load("train")][:3][::-1]
     monkeypatch.setattr(instructions, "SHOWN", tuple(names))
     assert [row["id"] for row in instructions.shown()] == names
+
+
+@pytest.fixture
+def talks(tmp_path, monkeypatch):
+    def turns(*texts):
+        sides = ["human", "gpt"] * len(texts)
+        return [{"from": side, "value": text} for side, text in zip(sides, texts, strict=False)]
+
+    asked = [f"what is number {n} and {n * 7} times {n * 3}" for n in range(40)]
+    rows = [turns(text, " so much ", "and then?", "more", "and now?") for text in asked]
+    rows += [turns(asked[0], "other", "again?", "yes"), turns(asked[1] + "!", "near", "again?", "yes")]
+    rows += [turns("too short?"), turns("too short too?", "yes", "why?")]
+    rows += [[{"from": "system", "value": "be kind"}, *turns("a", "b", "c")]]
+    (tmp_path / "dpo_en_demo.json").write_text(json.dumps([{"conversations": row} for row in rows]))
+    monkeypatch.setattr(assets, "path", lambda name: {"instructions": tmp_path}[name])
+    return asked
+
+
+def test_dialogues_are_cut_after_the_second_turn_and_equal_ones_come_once(talks):
+    found = [row for half in instructions.HALVES for row in instructions.two_turns(half)]
+    assert len(found) == len({row["id"] for row in found}) == len(talks) + 1, "the near-duplicate stays"
+    (first,) = (row for row in found if row["id"] == "dialogues-1")
+    assert [turn["role"] for turn in first["messages"]] == ["user", "assistant"] * 2
+    assert [turn["content"] for turn in first["messages"]] == [talks[0], "so much", "and then?", "more"]
+
+
+def test_the_halves_of_the_dialogues_share_no_near_duplicate(talks):
+    halves = [instructions.two_turns(half) for half in instructions.HALVES]
+    sides = {row["id"]: side for side, rows in enumerate(halves) for row in rows}
+    assert sides["dialogues-2"] == sides["dialogues-42"] and min(map(len, halves)) > 8
+    with pytest.raises(ValueError, match=r"no half 'validation' of the dialogues\. Choose from: train, test"):
+        instructions.two_turns("validation")
