@@ -8,6 +8,9 @@ whose median score the threshold is calibrated, are the same for all:
     instruction-S  an instruction no and yes × 0, 1, 16 examples; tokens that an answer reads when asked on its own
     elsewhere-S    the same film examples before products, tweets and news, raw and calibrated on that domain's texts
     bayes          naive Bayes on words: three draws of sixteen labels, and all labels
+    rated-S        no questions: log-odds of "positive" behind sixteen examples for every sentence by which notebook 08
+                   compares, a rival of its reward model that learns nothing; examples are clear cases of that judge's
+                   training sentences
 """
 
 import math
@@ -16,7 +19,7 @@ from collections import Counter
 
 import torch
 
-from course_utils.data import prompts, reviews
+from course_utils.data import preference, prompts, reviews
 from course_utils.evaluation import classification, comparison, in_context
 from course_utils.models.base import load_base
 
@@ -26,12 +29,14 @@ SETTING = {
     "seeds": SEEDS, "shots": SHOTS, "curve_draws": 2, "flipped": FLIPPED, "questions": 200, "unlabelled": 100,
     "instruction": INSTRUCTION, "asked": (0, 1, 16), "domains": ("products", "tweets", "news"),
 }  # fmt: skip
-POINTS = ("bayes", *(f"{kind}-{s}" for kind in ("labels", "instruction", "elsewhere", "curve") for s in SEEDS))
+POINTS = ("bayes", *(f"{kind}-{s}" for kind in ("labels", "instruction", "elsewhere", "curve", "rated") for s in SEEDS))
 TEMPLATE = prompts.Template("{text} =>", (" negative", " positive"), end="\n")
 
 
 def measure(point, run, folder):
     """One point: {"labels": "0110…", "conditions": {name: [a draw, …]}} and, for instruction, tokens an answer.
+
+    A point of "rated" has {"odds": {id of a sentence: log-odds}} alone.
 
     Args:
         point: one of POINTS. run, folder: as for every experiment; nothing is trained, so nothing is kept there.
@@ -39,8 +44,10 @@ def measure(point, run, folder):
     kind, _, seed = point.partition("-")
     if kind == "bayes":
         return bayes()
-    test, pool, unlabelled = film_reviews()
     judge = in_context.Judge(*load_base(), TEMPLATE)
+    if kind == "rated":
+        return rated(judge, int(seed))
+    test, pool, unlabelled = film_reviews()
     return {"curve": curve, "labels": labels, "instruction": instruction, "elsewhere": elsewhere}[kind](
         judge, pool, test, unlabelled, int(seed)
     )
@@ -130,6 +137,15 @@ def elsewhere(judge, pool, questions, unlabelled, seed):
     return {"labels": truth, "conditions": found}
 
 
+def rated(judge, seed):
+    train, test = (preference.rated_rows("gold", split) for split in ("train", "test"))
+    means = reviews.panel_mean(reviews.panel_parts(train)[preference.PARTS["gold"]])
+    clear = in_context.clear_cases([{"text": t, "mean": m} for t, m in zip(train["text"], means, strict=True)])
+    examples = prompts.draw_examples(in_context.as_examples(clear), 16, seed=f"rated-{seed}")
+    odds = judge.scores(examples, test["text"]).tolist()
+    return {"odds": {row: round(value, 4) for row, value in zip(test["id"], odds, strict=True)}}
+
+
 def bayes():
     questions, pool, _ = film_reviews()
     few = [prompts.draw_examples(pool, 16, seed=f"labels-{seed}") for seed in SEEDS]
@@ -176,7 +192,7 @@ def summary(points):
     lines = {}
     for point in points:
         kind = point.partition("-")[0]
-        if kind in lines:
+        if kind in lines or "conditions" not in points[point]:
             continue
         lines[kind] = {}
         for name, draws in points[point]["conditions"].items():

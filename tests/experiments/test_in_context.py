@@ -3,8 +3,9 @@
 import math
 
 import pytest
+from datasets import Dataset
 
-from course_utils.data import prompts, reviews
+from course_utils.data import preference, prompts, reviews
 from course_utils.evaluation import classification
 from course_utils.evaluation.in_context import Questions
 from course_utils.experiments import in_context
@@ -72,3 +73,22 @@ def test_a_text_of_unknown_words_gets_the_examples_share(monkeypatch):
     monkeypatch.setattr(classification, "correct", lambda scores, labels: seen.extend(scores.tolist()) or [1, 1])
     in_context.naive_bayes(examples, Questions(("unknown", "never seen"), (1, 0)))
     assert seen == pytest.approx([math.log(2), math.log(2)])
+
+
+def test_every_held_out_sentence_of_the_gold_judge_gets_its_odds(small, monkeypatch, tmp_path):
+    texts = {"train": [f"a fine film {n}" for n in range(9)] + [f"a bad film {n}" for n in range(9)], "test": ["so so"]}
+
+    def rows(role, split="train", domain="movies"):
+        ratings = [[2, 2, 2, 2] if "fine" in text else [-2, -2, -2, -2] for text in texts[split]]
+        columns = {"text": texts[split], "id": [f"{role}-{n}" for n in range(len(ratings))], "ratings": ratings}
+        return Dataset.from_dict(columns)
+
+    monkeypatch.setattr(preference, "rated_rows", rows)
+    shown = []
+    draw = prompts.draw_examples
+    monkeypatch.setattr(prompts, "draw_examples", lambda *args, **seed: shown.extend(draw(*args, **seed)) or shown)
+    found = in_context.measure("rated-1", None, tmp_path)
+    assert list(found["odds"]) == ["gold-0"] and math.isfinite(found["odds"]["gold-0"])
+    assert sorted(example.label for example in shown) == [0] * 8 + [1] * 8
+    assert all(("fine" in example.text) == example.label for example in shown)  # by the ratings of the deciding half
+    assert in_context.summary({"rated-1": found}) == {}
