@@ -107,7 +107,7 @@ def _prefix(model, *, tokens=20, hidden=None):
         num_virtual_tokens=tokens,
         prefix_projection=hidden is not None,
         encoder_hidden_size=hidden,
-        # said here because a width of its own per head is beyond what peft reads from the model
+        # written out because peft before 0.20 takes the width of a query head for it, which is another here
         token_dim=config.num_key_value_heads * config.head_dim,
         num_attention_heads=config.num_key_value_heads,
         num_layers=config.num_hidden_layers,
