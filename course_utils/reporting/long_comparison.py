@@ -110,7 +110,7 @@ def told_apart(gap):
 
 
 def _shown(gap):
-    return f"{gap[0]:+.3f} [{gap[1]:+.3f}, {gap[2]:+.3f}]"
+    return f"{gap[0]:+.3f} [{gap[1]:+.3f}, {gap[2]:+.3f}]".replace("-", "−")
 
 
 def show_costs(known):

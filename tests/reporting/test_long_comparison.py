@@ -42,7 +42,7 @@ def test_verdicts_follow_the_paired_interval_and_name_what_is_there(known, capsy
     assert lines[0] == "seed by seed: 0.850"
     assert lines[1].startswith("LoRA r8 is above its own untrained start: +0.430")
     assert lines[2].startswith("LoRA r8 is above zero-shot, calibrated: +0.430 [+0.400, +0.470]")
-    assert lines[3].startswith("LoRA r8 is below full tuning: -0.020")
+    assert lines[3].startswith("LoRA r8 is below full tuning: −0.020")
     assert lines[4].startswith("a trial with your recipe reached 0.83, so yours should lie between 0.76 and 0.88")
     assert lines[5] == "it is ≈0.84: inside" and len(lines) == 6
     long_comparison.show_verdicts(known, "prompt", 0.1, items=200)
@@ -121,7 +121,7 @@ def test_anchors_are_named_and_told_apart(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == "anchor 'rating'    start 0.500, trained, seed by seed: 0.780, 0.900" and len(lines) == 5
     assert lines[3] == "anchor 'rating' is above no anchor: +0.050 [+0.010, +0.090]"
-    assert lines[4].startswith("anchor of no task is not told apart from no anchor: -0.050")
+    assert lines[4].startswith("anchor of no task is not told apart from no anchor: −0.050")
 
 
 def test_forgetting_shows_every_task_with_its_base_and_the_gain(capsys):
