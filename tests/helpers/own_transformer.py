@@ -47,4 +47,5 @@ def library_logits(library, tokens, real, last=0):
 
 def difference(found, expected):
     """The largest difference, as a share of the range of what is expected."""
+    found, expected = found.detach(), expected.detach()
     return float((found - expected).abs().max() / (expected.max() - expected.min()))
