@@ -119,11 +119,16 @@ def generate(model, prompts, *, max_new_tokens, pick=greedy, stop_tokens=()):
         list of B lists of new token ids, a stop token being the last.
 
     Raises:
-        ValueError: no prompt, an empty one, or ids that the model does not know.
+        ValueError: no prompt, an empty one, ids that the model does not know, or more tokens than its context holds.
     """
     if not prompts or not all(prompts):
         raise ValueError(f"Expected prompts of at least one token (<bos>), got lengths {[len(p) for p in prompts]}.")
     tokens, real = pad_left(prompts, model.embed_tokens.weight.device)
+    if tokens.shape[1] + max_new_tokens > model.config.context:
+        raise ValueError(
+            f"The longest prompt has {tokens.shape[1]:,} tokens and {max_new_tokens:,} shall follow: more than the "
+            f"{model.config.context:,} of the model's context. Cut the prompt at its beginning, or ask for fewer."
+        )
     cache, written = KeyValueCache(model.config), [[] for _ in prompts]
     for _ in range(max_new_tokens):
         hidden = model.hidden(tokens, real, cache)
