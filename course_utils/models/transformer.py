@@ -38,7 +38,7 @@ class TransformerConfig:
     head_width: int = 64  # d
     mlp_width: int = 768  # M
     window: int = 512  # tokens that a local layer sees, itself among them
-    global_every: int = 6  # each so many layers, the last of them sees all tokens; the others are local
+    global_every: int = 4  # so many layers make a group, whose last is global and sees all tokens; the others are local
     local_base: float = 10_000.0  # of the rotary positions in local layers
     global_base: float = 1_000_000.0  # and in global ones
     context: int = 32_768  # the most tokens of a row
