@@ -8,8 +8,8 @@ Rust library `tokenizers` does; with its numbers of the bytes, GPT-2's, the merg
 pair that was met first, and after one tie decided differently every later merge may differ. A pair in a row of its own
 kind counts at each place, overlapping or not ("aaa" holds "aa" twice), though only one of them can be merged.
 
-Deviation from GPT-2: `re` knows no \\p{L} and no \\p{N}. A letter is what it calls a word character but no decimal digit
-and no "_", so that ½ and Ⅷ go with the letters; separators such as \\x1c are white space, as in Python.
+Deviation from GPT-2: `re` knows no \\p{L} and no \\p{N}. A letter is what it calls a word character, without "_" and
+decimal digits, so that ½ and Ⅷ go with the letters; separators such as \\x1c are white space, as in Python.
 """
 
 import heapq
