@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from course_utils.models import ngram
 
-SAID = "0 the cat sat on the mat 0 the dog sat 0 a cat saw the dog on the mat and sat 0 0 the cat 0".split()
-WORDS = sorted(set(SAID)) + ["never"]  # "0" is the boundary
+TEXT = "0 the cat sat on the mat 0 the dog sat 0 a cat saw the dog on the mat and sat 0 0 the cat 0"
+SAID = TEXT.split()
+WORDS = [*sorted(set(SAID)), "never"]  # "0" is the boundary
 TOKENS = [WORDS.index(word) for word in SAID]
 V = len(WORDS)
 
@@ -82,7 +83,8 @@ def test_unigrams_and_bigrams_by_hand():
 
 
 def test_francisco_is_rare_where_it_is_new():
-    words = "san francisco san francisco san francisco my glass her glass his glass".split()
+    text = "san francisco san francisco san francisco my glass her glass his glass"
+    words = text.split()
     names = sorted(set(words))
     tokens = [names.index(word) for word in words]
     alone = model(2, 0.75, tokens, None, len(names)).probabilities([names.index("glass")] * 2)
@@ -95,16 +97,14 @@ def test_equal_to_nltk_at_the_same_discount_where_it_sums_to_one(order):
     """Its lowest order keeps all of its mass: that of ours has no discount here, and no unknown token."""
     from nltk.lm import KneserNeyInterpolated
 
-    documents = [words for words in " ".join(SAID).split(" 0") if words.strip("0 ")]
-    documents = [["0", *words.removeprefix("0").split(), "0"] for words in documents]
-    tokens = [WORDS.index(word) for word in " ".join(" ".join(words[:-1]) for words in documents).split()] + [0]
+    documents = [["0", *words.split(), "0"] for words in TEXT.split("0") if words.strip()]
+    tokens = [WORDS.index(word) for words in documents for word in words[:-1]] + [0]
     theirs = KneserNeyInterpolated(order, discount=0.6)
     grams = [
         [tuple(words[end - n : end]) for n in range(1, order + 1) for end in range(n, len(words) + 1)]
         for words in documents
     ]
-    # the boundary ends a document and begins the next: as a beginning it is no word that was said
-    theirs.fit([[gram for gram in row] for row in grams], vocabulary_text=WORDS[:-1])
+    theirs.fit(grams, vocabulary_text=WORDS[:-1])
     ours = model(order, [[0, 0, 0]] + [[0.6] * 3] * (order - 1), tokens)
     compared = 0
     for words in documents:
@@ -184,9 +184,8 @@ def test_discounts_by_hand():
     met = np.array([1, 1, 1, 1, 2, 2, 3, 4])
     assert ngram.estimate_discounts(met) == pytest.approx([0.5, 1.25, 1.0])
     assert ngram.estimate_discounts(np.array([1, 2, 4])) == [0.5, 1.0, 1.5]
-    assert ngram.estimate_discounts(np.array([1, 2, 2, 2, 3, 3, 3, 3])) == pytest.approx(
-        [1 / 7, 10 / 7, 3.0][:1] + [2 - 12 / 21, 3.0]
-    )
+    # n1, n2, n3 = 1, 3, 4: D1 = 1 − 2·3/7 < 1, and D2 = 2 − 3·4/21; for D3+ there is no n4, so nothing is left
+    assert ngram.estimate_discounts(np.array([1, 2, 2, 2, 3, 3, 3, 3])) == pytest.approx([1 / 7, 10 / 7, 3.0])
 
 
 def test_fit_is_better_than_the_estimate_and_chooses_the_order():
