@@ -217,12 +217,11 @@ def test_tuned_discounts_are_at_a_minimum():
 
 def test_samples_follow_the_counts_and_end_with_the_document():
     fitted = model(5, 0.0)
-    said = [TOKENS[1:7], TOKENS[8:11], TOKENS[12:22], TOKENS[25:26], TOKENS[24:26]]
     samples = [fitted.sample([0], max_new_tokens=30, seed=seed) for seed in range(40)]
     assert samples == [fitted.sample([0], max_new_tokens=30, seed=seed) for seed in range(40)]
-    assert TOKENS[8:11] in samples and TOKENS[24:26] in samples and [] in samples and said
+    assert TOKENS[8:11] in samples and TOKENS[24:26] in samples and [] in samples  # whole documents
     assert all(0 not in row for row in samples) and len({tuple(row) for row in samples}) > 3
-    assert len(fitted.sample([0, WORDS.index("the")], max_new_tokens=1)) <= 1
+    assert len(fitted.sample([0, WORDS.index("the")], max_new_tokens=1)) == 1
     unigrams = [token for seed in range(300) for token in model(1, 0.0).sample([], max_new_tokens=1, seed=seed)]
     assert np.mean(np.array(unigrams) == WORDS.index("the")) == pytest.approx(6 / 21, abs=0.08)
 
