@@ -90,9 +90,11 @@ def test_bits_per_byte_of_nothing_and_of_losses_are_refused(logprobs, texts, mes
 
 def test_a_compressor_knows_repetition_and_what_came_before():
     letters, rng = "abcdefgh", random.Random(0)
-    text = "".join(rng.choice(letters) for _ in range(4000))  # 3 bits a character, and no compressor finds less
+    text = "".join(
+        rng.choice(letters) for _ in range(4000)
+    )  # 3 bits a character: none needs less, a good one little more
     alone = next_token.compressed_bits(text)
-    assert alone % 8 == 0 and 3 * 4000 < alone < 3.5 * 4000
+    assert alone % 8 == 0 and 3 * 4000 < alone < 4 * 4000
     assert next_token.compressed_bits(text * 2) < alone + 600
     assert next_token.compressed_bits(text, known=text) < 600
     assert next_token.compressed_bits(text, known=text[::-1]) < alone
