@@ -189,6 +189,13 @@ def test_missing_assets_fail_with_the_command(monkeypatch):
         assert row(name).state == "FAIL" and row(name).remedy == f"python -m course_utils assets fetch {name}"
 
 
+def test_missing_assets_that_are_fetched_when_needed_warn(monkeypatch):
+    monkeypatch.setattr(assets, "is_present", lambda *_: False)
+    monkeypatch.setattr(assets, "can_fetch", lambda: True)
+    for name in assets.ASSETS:
+        assert row(name).state == "WARN" and row(name).remedy == f"python -m course_utils assets fetch {name}"
+
+
 def test_unconverted_model_warns(monkeypatch):
     monkeypatch.setattr(base, "is_prepared", lambda *_: False)
     assert row("model").state == "WARN" and "assets fetch" in row("model").remedy
