@@ -183,10 +183,18 @@ def test_runs_that_do_not_survive_warn(monkeypatch):
     assert row("runs").state == "WARN" and row("runs").remedy == "mount Google Drive and restart the kernel"
 
 
-def test_missing_assets_fail_with_the_command(monkeypatch):
+def test_missing_assets_that_cannot_be_fetched_fail_with_the_command(monkeypatch):
     monkeypatch.setattr(assets, "is_present", lambda *_: False)
+    monkeypatch.setattr(assets, "can_fetch", lambda: False)
     for name in assets.ASSETS:
         assert row(name).state == "FAIL" and row(name).remedy == f"python -m course_utils assets fetch {name}"
+
+
+def test_missing_assets_that_are_fetched_when_needed_warn(monkeypatch):
+    monkeypatch.setattr(assets, "is_present", lambda *_: False)
+    monkeypatch.setattr(assets, "can_fetch", lambda: True)
+    for name in assets.ASSETS:
+        assert row(name).state == "WARN" and row(name).remedy == f"python -m course_utils assets fetch {name}"
 
 
 def test_unconverted_model_warns(monkeypatch):

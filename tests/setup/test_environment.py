@@ -280,3 +280,30 @@ def test_it_goes_on_in_the_other_python(monkeypatch):
     assert inherited == "False", "a command that is started later from within must not"
     monkeypatch.setattr(os, "name", "nt")
     assert environment.hand_over("/x/python", ["lint"]) == 7
+
+
+@pytest.mark.parametrize(
+    ("present", "converted", "names", "fetched"),
+    [
+        (["reviews"], True, ["reviews"], []),
+        (["reviews"], False, ["reviews"], []),  # the ratings need no converted model
+        (["base-model"], False, ["base-model"], [["fetch", "base-model"]]),
+        (["reviews"], True, None, [["fetch", "base-model", "reviews", "instructions", "corpus"]]),
+        (["base-model", "reviews", "instructions", "corpus"], True, None, []),
+    ],
+)
+def test_only_missing_assets_are_fetched_and_only_those_asked_for(present, converted, names, fetched, monkeypatch):
+    from course_utils import assets
+    from course_utils.commands import assets as command
+    from course_utils.models import base
+
+    calls = []
+    monkeypatch.setattr(assets, "is_present", lambda asset: asset.name in present)
+    monkeypatch.setattr(base, "is_prepared", lambda: converted)
+    monkeypatch.setattr(command, "main", lambda words: calls.append(words))
+    environment.fetch_missing_assets(names)
+    assert calls == fetched
+    monkeypatch.setattr(command, "main", lambda words: 1)
+    if fetched:
+        with pytest.raises(SetupError, match="Without its assets"):
+            environment.fetch_missing_assets(names)
