@@ -28,7 +28,7 @@ def folder(tmp_path):
     for name in range(4):
         rows = [{"text": prose(100 * name + number % 90)} for number in range(100)]
         (place / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    (place / "note.md").write_text(prose(-1) + " Call (202) 555-0123.", encoding="utf-8")
+    (place / "note.md").write_text(prose(999) + " Call (202) 555-0123.", encoding="utf-8")
     return place
 
 
