@@ -41,6 +41,7 @@ COMMANDS = {
     "drift": Command("test the newest and the lowest admitted versions", "bench", assets=True, function="drift"),
     "soak": Command("run the long reliability tests", "soak", assets=True),
     "train": Command("train one stage outside a notebook", "train"),
+    "data": Command("clean a folder of your own texts: quality, copies, private data", "data"),
     "run": Command("run an experiment too long for a notebook", "run"),
     "clean": Command("remove the environment and all that was built; results stay", "clean", environment=False),
 }
