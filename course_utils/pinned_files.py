@@ -206,7 +206,7 @@ def _corpus():
     return Asset(
         name="corpus",
         purpose="documents to learn from: news, articles, plays, speeches, a manual, code; with `instructions` 42 MB",
-        licence="by source, see course_utils/data/corpus_sources.py: public domain, CC BY-SA, BSD; news: publishers'",
+        licence="by source, see course_utils/text/corpus_sources.py: public domain, CC BY-SA, BSD; news: publishers'",
         downloads=downloads,
         members=members,
         notebooks=_FOUNDATIONS,

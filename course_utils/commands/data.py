@@ -18,7 +18,7 @@ def main(argv=None):
     Returns:
         The exit status: 0, or 1 with one message when the folder cannot be cleaned.
     """
-    from course_utils.data import pipeline, quality
+    from course_utils.text import pipeline, quality
 
     parser = argparse.ArgumentParser(prog="python -m course_utils data", description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="with .txt, .md or .jsonl files, also in folders")

@@ -11,7 +11,7 @@ import pytest
 
 from course_utils.commands.data import main
 
-SMALL_SHARDS = "import sys; from course_utils.data import pipeline; pipeline.SHARD = 20_000; "
+SMALL_SHARDS = "import sys; from course_utils.text import pipeline; pipeline.SHARD = 20_000; "
 SMALL_SHARDS += "from course_utils.commands import data; sys.exit(data.main(sys.argv[1:]))"
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from course_utils.data import quality
+from course_utils.text import quality
 
 NAMED = {rule.name: rule for rule in (*quality.GOPHER, *quality.C4_PAGES)}
 PROSE = (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from course_utils.data import overlap
+from course_utils.text import overlap
 
 HELD = "one two three four five six seven eight nine ten"  # three runs of eight words
 

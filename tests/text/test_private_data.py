@@ -5,7 +5,7 @@ import random
 import pytest
 from stdnum.kr import rrn
 
-from course_utils.data import private_data
+from course_utils.text import private_data
 
 TEXTS = ["Nothing private stands here, though 1,234,567 people in 1999 and 25% of 12.50 dollars do."] * 220
 

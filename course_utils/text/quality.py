@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from course_utils.data import near_duplicates
+from course_utils.text import near_duplicates
 
 STOP_WORDS = frozenset(("the", "be", "to", "of", "and", "that", "have", "with"))
 BULLETS = ("•", "‣", "◦", "-", "*", "–")

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from course_utils import files
-from course_utils.data import near_duplicates, pipeline
+from course_utils.text import near_duplicates, pipeline
+from course_utils.text.corpus import Document
 
 WORDS = [f"{a}{b}" for a in ("re", "un", "for", "mis", "out") for b in ("take", "make", "stand", "go", "give", "see")]
 
@@ -22,7 +23,7 @@ def documents():
     texts = [prose(seed) for seed in range(30)]
     texts += [prose(3).upper(), prose(4) + " One more word.", "Too short.", "menu | home | about\n" * 40]
     texts += [prose(40) + " Write to ada@example.org or call (202) 555-0123 about the card 4242 4242 4242 4242."]
-    return [pipeline.Document(f"d{number}", "made", text) for number, text in enumerate(texts)]
+    return [Document(f"d{number}", "made", text) for number, text in enumerate(texts)]
 
 
 @pytest.fixture(autouse=True)
@@ -125,7 +126,7 @@ def test_a_stream_is_read_shard_by_shard(tmp_path, monkeypatch):
     def stream():
         for number in range(60):
             read.append(number)
-            yield pipeline.Document(str(number), "made", prose(number))
+            yield Document(str(number), "made", prose(number))
 
     judged = lambda text, rules: waiting.append(len(read) - len(waiting)) or (text, None)  # noqa: E731
     monkeypatch.setattr(pipeline.quality, "judge", judged)
@@ -148,7 +149,7 @@ def test_no_document_is_said(tmp_path):
 
 
 def test_all_thrown_out_is_a_result(tmp_path):
-    report = pipeline.run([pipeline.Document("a", "made", "short")], tmp_path)
+    report = pipeline.run([Document("a", "made", "short")], tmp_path)
     assert report["quality"]["documents_out"] == 0 and report["private data"]["documents_in"] == 0
     assert records(tmp_path) == []
 
@@ -160,10 +161,10 @@ def test_a_folder_becomes_documents(tmp_path):
     (tmp_path / "c.md").write_text("# third", encoding="utf-8")
     (tmp_path / ".hidden").write_bytes(b"\xff")
     assert list(pipeline.documents_of(tmp_path)) == [
-        pipeline.Document("a.jsonl:1", "a.jsonl", "둘"),
-        pipeline.Document("a.jsonl:3", "a.jsonl", "?x"),
-        pipeline.Document("b/one.txt", "b/one.txt", "first\n"),
-        pipeline.Document("c.md", "c.md", "# third"),
+        Document("a.jsonl:1", "a.jsonl", "둘"),
+        Document("a.jsonl:3", "a.jsonl", "?x"),
+        Document("b/one.txt", "b/one.txt", "first\n"),
+        Document("c.md", "c.md", "# third"),
     ]
     key = pipeline.key_of(tmp_path)
     (tmp_path / "c.md").write_text("# fourth", encoding="utf-8")

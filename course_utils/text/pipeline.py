@@ -19,21 +19,13 @@ from pathlib import Path
 import numpy as np
 
 from course_utils import files
-from course_utils.data import near_duplicates, private_data, quality
+from course_utils.text import near_duplicates, private_data, quality
+from course_utils.text.corpus import Document
 
 SHARD = 4 << 20  # characters of input from which on a shard is full
 EXAMPLES = 5  # ids shown of what a rule threw out
 ENTRY = np.dtype([("fingerprint", near_duplicates.FINGERPRINT), ("shard", "<u4"), ("offset", "<u8")])
 ENDINGS = (".jsonl", ".md", ".txt")
-
-
-@dataclass(frozen=True)
-class Document:
-    """A text, a name for it that no other document has, and where it comes from."""
-
-    id: str
-    source: str
-    text: str
 
 
 @dataclass

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from datasketch import MinHash
 
-from course_utils.data import near_duplicates as near
+from course_utils.text import near_duplicates as near
 
 WORDS = [f"word{number}" for number in range(5000)]
 
@@ -64,7 +64,7 @@ def test_texts_shorter_than_a_shingle_are_not_all_alike(one, other):
 
 
 def test_hashes_are_the_same_in_another_process():
-    ask = "from course_utils.data import near_duplicates as n; print(n.fingerprint('one two').tobytes().hex())"
+    ask = "from course_utils.text import near_duplicates as n; print(n.fingerprint('one two').tobytes().hex())"
     run = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, encoding="utf-8", check=True)
     assert run.stdout.strip() == near.fingerprint("one two").tobytes().hex()
 

@@ -3,7 +3,7 @@
 import pytest
 from helpers import tiny_corpus
 
-from course_utils.data import corpus_sources
+from course_utils.text import corpus_sources
 
 EXPECTED = {
     "wiki-articles": {"0": "One article.It goes on.\n", "2": "Another.\n"},

@@ -8,7 +8,7 @@ text may be of any length.
 
 import numpy as np
 
-from course_utils.data.near_duplicates import shingles
+from course_utils.text.near_duplicates import shingles
 
 LENGTH = 8  # words in a run: common phrases are shorter, and a copy that was edited lightly still shares many
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import BPE
 
-from course_utils.data import tokenization
+from course_utils.text import tokenization
 
 # Rows of one letter, ties, scripts, half a surrogate's worth of signs, and all that white space can be
 WRITTEN = "aaab bc  \n\t\u00a0\x1c\x85'stll9½Ⅷ_-=é한글ไทย漢字й🙂\u0301"

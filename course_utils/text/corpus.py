@@ -16,8 +16,8 @@ import html
 import re
 from dataclasses import dataclass
 
-from course_utils.data.corpus_sources import KINDS, SOURCES
 from course_utils.data.splits import stable_number
+from course_utils.text.corpus_sources import KINDS, SOURCES
 
 SPLITS = ("train", "validation", "test")
 HELD_OUT = 0.05  # share of each source's documents in validation, and as many in test

@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 from helpers import tiny_corpus
 
-from course_utils.data import corpus, corpus_sources
-from course_utils.data.corpus import Document, split_of
+from course_utils.text import corpus, corpus_sources
+from course_utils.text.corpus import Document, split_of
 
 EXPECTED_SPLITS = ["train", "train", "train", "train", "train", "train", "test", "train", "train", "validation"]
 OWN = [name for name in corpus.SOURCES if name != "reviews"]  # whose packages the tiny corpus holds
