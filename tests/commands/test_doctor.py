@@ -244,7 +244,8 @@ def test_doctor_works_without_a_package(missing, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert "Traceback" not in done.stderr
     lines = {line.split()[1]: line for line in done.stdout.splitlines() if line[:4] in ("OK  ", "WARN", "FAIL")}
-    assert done.returncode == 1 and "disk" in lines and "reviews" in lines
+    needed = missing != "packaging"  # comes with the others; an asset that is not there yet comes by itself
+    assert done.returncode == needed and "disk" in lines and lines["reviews"].startswith("WARN")
     if missing in ("torch", "numpy", "transformers", "psutil"):
         assert lines[missing].startswith("FAIL") and "→" in lines[missing]
     if missing == "torch":
