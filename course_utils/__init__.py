@@ -2,8 +2,8 @@
 
 Data flows one way, left to right, and an import never goes back:
 
-    tensors, runtime, assets, recipes → engine → data → models → quantization → adapters → training → evaluation
-                                                                                → experiments → reporting
+    tensors, runtime, assets, recipes → engine → data → text → models → quantization → adapters → training
+                                                                  → evaluation → experiments → reporting
 
 The notebooks, `checks` (exercise checkers), `setup` (environments, the first cell) and `commands` (what
 `python -m course_utils …` runs) sit on top and may use anything; nothing imports them.
@@ -15,8 +15,9 @@ The notebooks, `checks` (exercise checkers), `setup` (environments, the first ce
                  `files` writes whole files or none
     recipes      every size in the course, one row per notebook and tier
     engine       what carries a run: the one gradient loop, checkpoints, resuming, stages that are read back
-    data         human-rated reviews and other corpora as datasets
-    models       the base model, log-probabilities, packed rows, sampling
+    data         human-rated reviews, instructions and questions as datasets
+    text         raw text on its way to a model: a corpus, quality, copies, private data, tokens
+    models       the base model, a transformer by hand, n-grams, log-probabilities, packed rows, sampling
     quantization weights in fewer bits, by hand and through libraries
     adapters     five ways to tune a fraction of a model, by hand and through peft
     training     what is taught: objectives, SFT, the reward model, PPO and its parts, DPO, QLoRA

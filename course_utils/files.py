@@ -105,11 +105,16 @@ def explained(purpose, folder, variable="COURSE_HOME", kind=AssetError):
 
 
 def replace_text(path, text):
-    """Put a text into a file by one rename: a reader meets the old one or the new one, a failure leaves the old one."""
+    """`replace_bytes` with a text's UTF-8."""
+    replace_bytes(path, text.encode("utf-8"))
+
+
+def replace_bytes(path, content):
+    """Put bytes into a file by one rename: a reader meets the old ones or the new, a failure leaves the old ones."""
     path = Path(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_bytes(text.encode("utf-8"))
+        beside.write_bytes(content)
         sync(beside)
         os.replace(beside, path)
     finally:

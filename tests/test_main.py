@@ -96,6 +96,11 @@ def test_help_needs_no_assets(word, monkeypatch):
         door.run(door.Command("", "clean", environment=False, assets=True), ["clean"])
 
 
+def test_what_works_with_one_asset_does_not_wait_for_all(monkeypatch):
+    ahead = {name for name, command in door.COMMANDS.items() if command.assets}
+    assert ahead == {"test", "bench", "drift", "soak"}
+
+
 @pytest.mark.parametrize("words, extras", [(["bench", "--help"], ()), (["bench", "ppo"], ("bench",))])
 def test_help_adds_nothing_to_the_environment(words, extras, monkeypatch):
     asked = []

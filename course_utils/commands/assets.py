@@ -52,7 +52,10 @@ def _list():
         state = "here" if row["present"] else f"missing; {row['remedy']}"
         _say(f"{row['name']}: {state}")
         _say(f"    {row['purpose']}")
-        _say(f"    {row['package']}, {row['download_megabytes']} MB to download, {row['megabytes']} MB on disk")
+        _say(
+            f"    needed by {row['notebooks']}; {row['download_megabytes']} MB to download, {row['megabytes']} on disk"
+        )
+        _say(f"    from {row['packages']}")
         _say(f"    licence: {row['licence']}")
         _say(f"    folder:  {row['folder']}")
 

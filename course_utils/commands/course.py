@@ -11,9 +11,10 @@ from pathlib import Path
 
 import nbformat
 
-from course_utils import flags, folders, runtime
+from course_utils import assets, flags, folders, runtime
 from course_utils.commands import notebook_runner
 from course_utils.reporting import claims, predictions, records
+from course_utils.setup import environment
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
@@ -33,6 +34,7 @@ def main(argv=None):
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
+    environment.fetch_missing_assets(needed(chosen) if options.notebooks else None)
     with _place(options.save):
         outcomes = _run_all(chosen, options)
         names = {outcome.notebook for outcome in outcomes}
@@ -79,6 +81,11 @@ def select(wanted, folder=None):
     if unknown:
         raise ValueError(f"No notebook {', '.join(unknown)}. There are: {', '.join(path.stem for path in available)}.")
     return [path for path in available if not words or any(path in found for found in chosen.values())]
+
+
+def needed(paths):
+    """The names of the assets that some notebooks need; what is not written down there is fetched when they ask."""
+    return [name for name in assets.ASSETS if any(name in assets.needed_by(path.stem) for path in paths)]
 
 
 def required_claims(path):

@@ -201,6 +201,8 @@ def _asset_row(asset, model):
         return Row(asset["name"], "OK", found)
     if asset["name"] == "base-model" and model:
         return Row(asset["name"], "OK", "not fetched, and not needed while COURSE_MODEL names another")
+    if asset["fetched_when_needed"]:
+        return Row(asset["name"], "WARN", f"not fetched yet, its first use does it: {found}", asset["remedy"])
     return Row(asset["name"], "FAIL", f"not fetched: {found}", asset["remedy"])
 
 

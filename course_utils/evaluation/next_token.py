@@ -1,8 +1,10 @@
-"""How often is the most probable next token the right one? A language model against a table of trigrams.
+"""How often is the most probable next token the right one, and in how many bits does a model say a text?
 
 Shapes: T tokens of a text, V vocabulary, D width.
 """
 
+import lzma
+import math
 from collections import Counter, defaultdict
 
 import torch
@@ -68,3 +70,43 @@ def hit_rate(guessed, row):
     if len(row) < 2 or len(guessed) != len(row) - 1:
         raise ValueError(f"Expected a guess for each token but the first, got {len(guessed)} for {len(row)} tokens.")
     return sum(guess == truth for guess, truth in zip(guessed, row[1:], strict=True)) / len(guessed)
+
+
+def bits_per_byte(logprobs, texts):
+    """How many bits a model needs for each byte of some documents: comparable whatever its tokens are.
+
+    Args:
+        logprobs: log p of every token of the documents, in nats, a flat sequence or tensor. The token that ends or
+            begins a document costs bits as well and has no bytes: count it for all models alike.
+        texts: the documents, a list of str.
+
+    Raises:
+        ValueError: one str instead of a list, no bytes, or a probability above 1.
+    """
+    if isinstance(texts, str):
+        raise ValueError("Expected a list of documents, got a single text; put it into a list: [text].")
+    logprobs = torch.as_tensor(logprobs, dtype=torch.float64)
+    if (logprobs > 0).any():
+        raise ValueError(f"Expected log-probabilities, at most 0, got {logprobs.max():.3f}. Are these losses, −log p?")
+    total = sum(len(text.encode("utf-8")) for text in texts)
+    if total == 0:
+        raise ValueError("Expected documents with at least one byte, got none.")
+    # bits a byte = −Σ log p / (ln 2 · bytes)
+    return -logprobs.sum().item() / (math.log(2) * total)
+
+
+def compressed_bits(text, *, known=""):
+    """The size in bits of a text compressed by `xz -9e`, the strongest of the common compressors.
+
+    Args:
+        text: str.
+        known: a text that both sides have already, as a model has its training text: it is compressed before the text
+            and what it takes alone is subtracted. Of no use beyond 64 MiB, the reach of xz.
+    """
+    before = known.encode("utf-8")
+    both = _xz(before + text.encode("utf-8"))
+    return 8 * (both - _xz(before) if before else both)
+
+
+def _xz(data):
+    return len(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME))

@@ -8,8 +8,9 @@
     logits       a slice or a chunk of the head's output; never all of them, see models/logprobs
 
 At the loss all activations are alive and hardly any gradient, at the first block of the backward pass its working
-gradients too, at the update all gradients and no activation. The peak is the largest of the three. Activations are those of the course's own training path (models/fused_forward, models/packing,
-layers), where a norm keeps its input, a linear layer its input and a gated MLP its two halves; other code keeps more.
+gradients too, at the update all gradients and no activation. The peak is the largest of the three. Activations are
+those of the course's own training path (models/fused_forward, models/packing, layers), where a norm keeps its input,
+a linear layer its input and a gated MLP its two halves; other code keeps more.
 """
 
 import math

@@ -239,14 +239,20 @@ def _remove(folder):
         ) from error
 
 
-def fetch_missing_assets():
-    """Fetch the assets that are not there; quick and silent when all are."""
+def fetch_missing_assets(names=None):
+    """Fetch the assets that are not there; quick and silent when all are.
+
+    Args:
+        names: of assets, all when None.
+    """
     from course_utils import assets
     from course_utils.commands import assets as command
     from course_utils.models import base
 
-    here = all(assets.is_present(asset) for asset in assets.ASSETS.values()) and base.is_prepared()
-    if not here and command.main(["fetch"]):
+    wanted = list(assets.ASSETS) if names is None else names
+    here = all(assets.is_present(assets.ASSETS[name]) for name in wanted)
+    here = here and ("base-model" not in wanted or base.is_prepared())
+    if not here and command.main(["fetch", *wanted]):
         raise SetupError("Without its assets the course cannot run. The lines above say what to do.")
 
 

@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 
 from course_utils import folders, streams
-from course_utils.setup import requirements
+from course_utils.setup import recorded, requirements
 from course_utils.setup.installers import SetupError
 
 WHEEL_STARTS = "from_lm_to_llm-"
@@ -57,6 +57,7 @@ def ready():
 
     Raises:
         SetupError: the kernel cannot run the course; the message says which one can. Or it must be restarted first.
+        ValueError: COURSE_RECORDED is neither 1 nor 0.
     """
     sys.path[:] = dict.fromkeys(os.path.abspath(entry) if _is_ours(entry) else entry for entry in sys.path)
     requirements.use_shadow()
@@ -73,6 +74,10 @@ def ready():
     importlib.invalidate_caches()
     if exchanged := requirements.loaded_otherwise():
         raise SetupError(restart(exchanged))
+    if recorded.asked():
+        from IPython import get_ipython
+
+        print(recorded.begin(get_ipython()))
     return importlib.import_module("course_utils.runtime")
 
 

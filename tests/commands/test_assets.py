@@ -18,7 +18,8 @@ def test_list_shows_package_size_licence_and_remedy(empty_home, capsys):
     assert main(["list"]) == 0
     out = capsys.readouterr().out
     assert "base-model: missing; python -m course_utils assets fetch base-model" in out
-    assert "vaderSentiment 3.3.2, 2.5 MB to download" in out and "licence: MIT (C.J. Hutto)" in out
+    assert "from vaderSentiment 3.3.2\n" in out and "licence: MIT (C.J. Hutto)" in out
+    assert "needed by 01, 02, 03, 04; 40.6 MB to download, 40.6 on disk" in out
 
 
 def test_list_says_what_is_here(capsys):
@@ -27,6 +28,7 @@ def test_list_says_what_is_here(capsys):
         "base-model: here",
         "reviews: here",
         "instructions: here",
+        "corpus: here",
     ]
 
 
@@ -49,7 +51,7 @@ def test_fetch_of_all_also_converts_the_model(monkeypatch, capsys):
     monkeypatch.setattr(base, "is_prepared", lambda: False)
     monkeypatch.setattr(base, "prepare", lambda report: done.append("converted"))
     assert main(["fetch"]) == 0
-    assert done == ["base-model", "reviews", "instructions", "converted"]
+    assert done == ["base-model", "reviews", "instructions", "corpus", "converted"]
     done.clear()
     assert main(["fetch", "reviews"]) == 0
     assert done == ["reviews"]
@@ -61,6 +63,7 @@ def test_fetch_when_all_is_here_is_quick_and_offline(capsys):
         "base-model: here and whole, 253 MB",
         "reviews: here and whole, 6 MB",
         "instructions: here and whole, 4 MB",
+        "corpus: here and whole, 41 MB",
         "base-model: converted copy is here",
     ]
 

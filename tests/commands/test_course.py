@@ -8,6 +8,7 @@ from helpers import sample_notebooks as made
 
 from course_utils.commands import course, notebook_runner
 from course_utils.reporting import claims, records
+from course_utils.setup import environment
 
 EXPECT = "claims.expect('{0}', statement='s', baseline='b', kind='{1}', at_least=1)"
 IMPORT = f"import sys; sys.path.insert(0, {str(course.NOTEBOOKS.parent)!r}); from course_utils.reporting import claims"
@@ -125,6 +126,16 @@ def test_an_interrupt_keeps_the_results_so_far_and_stops(folder, monkeypatch):
 def test_select(folder, wanted, expected):
     write(folder, "05_b"), write(folder, "00_a")
     assert [path.stem for path in course.select(wanted, folder)] == expected
+
+
+def test_all_assets_come_with_the_course_and_those_of_a_notebook_with_it_alone(folder, monkeypatch):
+    asked = []
+    monkeypatch.setattr(environment, "fetch_missing_assets", asked.append)
+    monkeypatch.setattr(course, "_run_all", lambda paths, options: [])
+    write(folder, "05_a"), write(folder, "11_b"), write(folder, "15_c")
+    for words in ([], ["--notebooks", "05"], ["--notebooks", "15 11"]):
+        assert course.main(["--folder", str(folder), *words]) == 0
+    assert asked == [None, ["base-model", "reviews"], ["base-model", "reviews", "instructions"]]
 
 
 def test_an_unknown_notebook_is_refused_with_the_list(folder, capsys):

@@ -183,10 +183,18 @@ def test_runs_that_do_not_survive_warn(monkeypatch):
     assert row("runs").state == "WARN" and row("runs").remedy == "mount Google Drive and restart the kernel"
 
 
-def test_missing_assets_fail_with_the_command(monkeypatch):
+def test_missing_assets_that_cannot_be_fetched_fail_with_the_command(monkeypatch):
     monkeypatch.setattr(assets, "is_present", lambda *_: False)
+    monkeypatch.setattr(assets, "can_fetch", lambda: False)
     for name in assets.ASSETS:
         assert row(name).state == "FAIL" and row(name).remedy == f"python -m course_utils assets fetch {name}"
+
+
+def test_missing_assets_that_are_fetched_when_needed_warn(monkeypatch):
+    monkeypatch.setattr(assets, "is_present", lambda *_: False)
+    monkeypatch.setattr(assets, "can_fetch", lambda: True)
+    for name in assets.ASSETS:
+        assert row(name).state == "WARN" and row(name).remedy == f"python -m course_utils assets fetch {name}"
 
 
 def test_unconverted_model_warns(monkeypatch):
@@ -236,7 +244,8 @@ def test_doctor_works_without_a_package(missing, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert "Traceback" not in done.stderr
     lines = {line.split()[1]: line for line in done.stdout.splitlines() if line[:4] in ("OK  ", "WARN", "FAIL")}
-    assert done.returncode == 1 and "disk" in lines and "reviews" in lines
+    needed = missing != "packaging"  # comes with the others; an asset that is not there yet comes by itself
+    assert done.returncode == needed and "disk" in lines and lines["reviews"].startswith("WARN")
     if missing in ("torch", "numpy", "transformers", "psutil"):
         assert lines[missing].startswith("FAIL") and "→" in lines[missing]
     if missing == "torch":

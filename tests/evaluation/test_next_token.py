@@ -1,6 +1,7 @@
-"""A table of trigrams counted by hand, and a model's guesses equal to those of its full logits."""
+"""A table of trigrams counted by hand, a model's guesses equal to those of its full logits, and bits a byte."""
 
 import math
+import random
 
 import pytest
 import torch
@@ -63,3 +64,37 @@ def test_hit_rate_by_hand():
 def test_a_hit_rate_needs_a_guess_for_each_token_but_the_first(guessed, row):
     with pytest.raises(ValueError, match=f"got {len(guessed)} for {len(row)} tokens"):
         next_token.hit_rate(guessed, row)
+
+
+def test_bits_per_byte_by_hand():
+    # four tokens of probability 1/4 are 8 bits; "né" and "a" are 4 bytes
+    assert next_token.bits_per_byte([math.log(1 / 4)] * 4, ["né", "a"]) == pytest.approx(2)
+    assert next_token.bits_per_byte(torch.full((8,), math.log(1 / 256)), ["12345678"]) == pytest.approx(8)
+    assert next_token.bits_per_byte([0.0, 0.0], ["", "ab"]) == 0
+    assert next_token.bits_per_byte([-math.inf], ["a"]) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "texts", "message"),
+    [
+        ([-1.0], "text", "put it into a list"),
+        ([-1.0], [""], "at least one byte"),
+        ([-1.0], [], "at least one byte"),
+        ([-1.0, 2.5], ["text"], "at most 0, got 2.500. Are these losses"),
+    ],
+)
+def test_bits_per_byte_of_nothing_and_of_losses_are_refused(logprobs, texts, message):
+    with pytest.raises(ValueError, match=message):
+        next_token.bits_per_byte(logprobs, texts)
+
+
+def test_a_compressor_knows_repetition_and_what_came_before():
+    letters, rng = "abcdefgh", random.Random(0)
+    text = "".join(
+        rng.choice(letters) for _ in range(4000)
+    )  # 3 bits a character: none needs less, a good one little more
+    alone = next_token.compressed_bits(text)
+    assert alone % 8 == 0 and 3 * 4000 < alone < 4 * 4000
+    assert next_token.compressed_bits(text * 2) < alone + 600
+    assert next_token.compressed_bits(text, known=text) < 600
+    assert next_token.compressed_bits(text, known=text[::-1]) < alone

@@ -5,13 +5,24 @@ import re
 from collections import Counter
 
 # From left to right; an import never goes right. Modules beside the rooms, as tensors and runtime, stand left of all
-ROOMS = ["engine", "data", "models", "quantization", "adapters", "training", "evaluation", "experiments", "reporting"]
+ROOMS = [
+    "engine",
+    "data",
+    "text",
+    "models",
+    "quantization",
+    "adapters",
+    "training",
+    "evaluation",
+    "experiments",
+    "reporting",
+]
 TOP = {"checks", "commands", "setup", "__main__"}  # on top of the rooms: they may use anything, no room uses them
 FORBIDDEN_IMPORTS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 FILE_LINES, FUNCTION_LINES = 300, 40
 # Lines of code without blanks, comments and docstrings: what the course is about, and what runs it from outside
-ROOM_LINES, OUTSIDE_LINES = 11500, 2100
-ROOM_MODULES = 16
+ROOM_LINES, OUTSIDE_LINES = 13200, 2300
+ROOM_MODULES = 20
 
 
 def rank(parts):

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from course_utils import assets
+from course_utils.commands import assets as command
+from course_utils.models import base
 from course_utils.setup import environment, install, installers, requirements
 from course_utils.setup.environment import Facts, SetupError
 
@@ -272,11 +275,26 @@ def test_it_goes_on_in_the_other_python(monkeypatch):
     ask = (
         "import os; from course_utils.setup import environment as e; print(e.elapsed(), 'COURSE_ELAPSED' in os.environ)"
     )
-    told = real(
-        [sys.executable, "-c", ask], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
+    inside = {**os.environ, "PYTHONPATH": str(ROOT)}
+    told = real([sys.executable, "-c", ask], capture_output=True, text=True, env=inside)
     seconds, inherited = told.stdout.split()
     assert 1000 < float(seconds) < 1300, "the next process counts on from where this one stopped"
     assert inherited == "False", "a command that is started later from within must not"
     monkeypatch.setattr(os, "name", "nt")
     assert environment.hand_over("/x/python", ["lint"]) == 7
+
+
+@pytest.mark.parametrize(("present", "converted", "names", "fetched"), [
+    (["reviews"], False, ["reviews"], []), (["base-model"], False, ["base-model"], [["fetch", "base-model"]]),
+    (["reviews"], True, None, [["fetch", *assets.ASSETS]]), (assets.ASSETS, True, None, []),
+])  # fmt: skip
+def test_only_missing_assets_are_fetched_and_only_those_asked_for(present, converted, names, fetched, monkeypatch):
+    calls = []
+    monkeypatch.setattr(assets, "is_present", lambda asset: asset.name in present)
+    monkeypatch.setattr(base, "is_prepared", lambda: converted)
+    monkeypatch.setattr(command, "main", calls.append)
+    environment.fetch_missing_assets(names)
+    assert calls == fetched
+    monkeypatch.setattr(command, "main", lambda words: 1)
+    with pytest.raises(SetupError, match="Without its assets") if fetched else contextlib.nullcontext():
+        environment.fetch_missing_assets(names)
