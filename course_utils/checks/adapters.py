@@ -60,8 +60,11 @@ def check_attention(attend):
     slips = {
         "The prefix is not seen.": lambda q, k, v, pk, pv: right(q, k, v, pk[:0], pv[:0]),
         "Scores are divided by √H before the softmax.": lambda q, k, v, pk, pv: right(q * len(q) ** 0.5, k, v, pk, pv),
-        "One softmax runs over both; two would give each half the weight.": lambda q, k, v, pk, pv: (
+        "One softmax runs over both; of two, added, the weights sum to 2.": lambda q, k, v, pk, pv: (
             right(q, k, v, pk[:0], pv[:0]) + right(q, pk, pv, k[:0], v[:0])
+        ),
+        "One softmax runs over both; two, averaged, give each half the weight.": lambda q, k, v, pk, pv: (
+            (right(q, k, v, pk[:0], pv[:0]) + right(q, pk, pv, k[:0], v[:0])) / 2
         ),
     }
     cases = [(_drawn(4), _drawn(3, 4), _drawn(3, 4, seed=2), _drawn(2, 4, seed=3), _drawn(2, 4, seed=4))]
@@ -84,6 +87,8 @@ def check_nearest(nearest):
     slips = {
         "That is the largest product; long rows win it. Divide by the lengths.": lambda v, t: (v @ t.T).argmax(-1),
         "That is the farthest row.": lambda v, t: (unit(v) @ unit(t).T).argmin(-1),
+        "That is the nearest by distance; only the direction counts.": lambda v, t: torch.cdist(v, t).argmin(-1),
+        "That is the row; give its number.": lambda v, t: t[(unit(v) @ unit(t).T).argmax(-1)],
     }
     table = torch.tensor([[1.0, 0.0], [5.0, 5.0], [0.0, 1.0]])
     cases = [(torch.tensor([[2.0, 0.5], [0.1, 3.0]]), table), (torch.tensor([[1.0, 0.9]]), table)]
@@ -101,6 +106,7 @@ def check_anchored(anchored):
     slips = {
         "The places are turned round: True is where a word stands.": lambda v, w, p: right(v, w, ~p),
         "All learned vectors came first; the template's order counts.": lambda v, w, p: torch.cat([v, w]),
+        "All words came first; the template's order counts.": lambda v, w, p: torch.cat([w, v]),
     }
     cases = [
         (_drawn(2, 3), _drawn(2, 3, seed=2), torch.tensor([True, False, False, True])),  # turned round, it still fits
@@ -118,6 +124,7 @@ def check_kept(kept):
     slips = {
         "The network is deleted after training; only its output stays.": lambda k, d, h: (trained(k, d, h),) * 2,
         "The biases are missing.": lambda k, d, h: (k * d + 2 * d * h + h * h, k * d),
+        "The e that the network reads is trained, too.": lambda k, d, h: (trained(k, d, h) - k * d, k * d),
     }
     cases = [(20, 640, 640), (3, 4, 5)]
     return _check(

@@ -40,7 +40,7 @@ def path():
     return runtime.results() / "claims.json"
 
 
-def expect(id, *, statement, baseline, kind, at_least=None, at_most=None):
+def expect(id, *, statement, baseline, kind, at_least=None, at_most=None, recorded=False):
     """Write a claim down before the run; `check` measures it later.
 
     Args:
@@ -49,6 +49,7 @@ def expect(id, *, statement, baseline, kind, at_least=None, at_most=None):
         baseline: the strongest cheap alternative that it is compared with.
         kind: "required" (gates `make course`) or "observed" (reported, whatever comes out).
         at_least, at_most: the threshold; exactly one of the two.
+        recorded: whether `check` will read a recording that comes with the course, no run of the reader's.
 
     Raises:
         ValueError: no threshold or two, an unknown kind, a text left out, or a threshold that moves after its check.
@@ -60,7 +61,8 @@ def expect(id, *, statement, baseline, kind, at_least=None, at_most=None):
     terms = {"kind": kind, "statement": statement, "baseline": baseline, "direction": direction}
     record = _blank(id, notebook, threshold=threshold, **terms)
     records.replace(path(), record)
-    _say(f"written down before the run: {id} ({kind}): {_bound(record)}", record)
+    run = "course's recording" if recorded else "run"
+    _say(f"written down before the {run}: {id} ({kind}): {_bound(record)}", record)
 
 
 def check(

@@ -104,6 +104,28 @@ def paired(known, arm, rival):
     return [gap.mean, gap.low, gap.high]
 
 
+def rated(known, baseline, exam):
+    """(N,) ratings that a baseline of the record gave to just these reviews; nothing has to run for them.
+
+    Args:
+        known: as above.
+        baseline: one of BASELINES; "examples" is the base model behind sixteen of them, calibrated.
+        exam: a `graded.Exam` of test reviews.
+
+    Raises:
+        ValueError: a review that the record has not, or has with another mean.
+    """
+    said, truth = (graded.from_line(known["points"]["baselines"][name]) for name in (baseline, "truth"))
+    places = {row["id"]: place for place, row in enumerate(graded.Exam.of(len(said), exam.tokenizer).rows)}
+    chosen = [places[row["id"]] for row in exam.rows if row["id"] in places]
+    if len(chosen) < len(exam.rows) or (truth[chosen] - exam.truth).abs().max() > 0.006:  # lines hold hundredths
+        raise ValueError(
+            f"The record graded the first {len(said):,} test reviews of movies, and these {len(exam.rows):,} are not "
+            "all among them. Take an Exam of that domain and split, or leave this rival out."
+        )
+    return said[chosen]
+
+
 def told_apart(gap):
     """Where ours lies by [mean, low, high] of a difference: above, below, or not told apart from."""
     return WORDS[claims.verdict(gap[0], gap[1:], "at_least", 0)]

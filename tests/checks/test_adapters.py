@@ -67,7 +67,7 @@ ANSWERS = {
         lambda mine: checks.check_anchored(mine),
         stack,
         (lambda v, w, p: torch.cat([v, w]), "order counts"),
-        (lambda v, w, p: torch.cat([w, v]), "expected"),
+        (lambda v, w, p: torch.cat([w, v]), "All words came first"),
     ),
     "check_kept": (
         lambda mine: checks.check_kept(mine),
@@ -104,7 +104,8 @@ MORE = {
         (lambda L, K, k, H: 2 * L * k * H, "expected"),
     ],
     "check_attention": [
-        (lambda q, k, v, pk, pv: attend(q, k, v, pk[:0], pv[:0]) + attend(q, pk, pv, k[:0], v[:0]), "One softmax"),
+        (lambda q, k, v, pk, pv: attend(q, k, v, pk[:0], pv[:0]) + attend(q, pk, pv, k[:0], v[:0]), "sum to 2"),
+        (lambda q, k, v, pk, pv: (attend(q, k, v, pk[:0], pv[:0]) + attend(q, pk, pv, k[:0], v[:0])) / 2, "each half"),
         (lambda q, k, v, pk, pv: attend(q, k, v, pk, pv[[1, 0]]), "expected"),
     ],
     "check_in_front": [
@@ -113,14 +114,15 @@ MORE = {
     ],
     "check_nearest": [
         (lambda v, t: (unit(v) @ unit(t).T).argmin(-1), "the farthest"),
-        (lambda v, t: t[(unit(v) @ unit(t).T).argmax(-1)], "expected"),
+        (lambda v, t: torch.cdist(v, t).argmin(-1), "by distance"),
+        (lambda v, t: t[(unit(v) @ unit(t).T).argmax(-1)], "give its number"),
     ],
     "check_anchored": [
         (lambda v, w, p: stack(v, w, ~p), "turned round"),
         (lambda v, w, p: stack(v.flip(0), w, p), "expected"),
     ],
     "check_kept": [
-        (lambda k, d, h: (mlp(k, d, h) - k * d, k * d), "expected"),
+        (lambda k, d, h: (mlp(k, d, h) - k * d, k * d), "is trained, too"),
         (lambda k, d, h: (k * d, mlp(k, d, h)), "expected"),
     ],
     "check_folded": [

@@ -71,12 +71,12 @@ def test_slips_of_the_advantages_are_named(wrong, said, capsys):
 
 
 def diagnose(metrics):
-    last, first = metrics[-1], metrics[0]
+    first, last = metrics[0], metrics[-1]
+    if abs(first["reward"]) > 3:
+        return "reward not centred"
     if last["kl"] > 50:
         return "too fast"
-    if last["kl"] < 2:
-        return "leash too short"
-    return "reward not centred" if abs(first["reward"]) > 3 else "reward blind"
+    return "leash too short" if last["kl"] < 2 else "reward blind"
 
 
 @pytest.fixture

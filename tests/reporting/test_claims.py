@@ -54,6 +54,11 @@ def test_each_prints_the_measured_numbers_behind_the_mark_and_below_what_they_ar
     ]  # fmt: skip
 
 
+def test_a_recorded_claim_says_that_no_run_of_the_reader_s_is_measured(capsys):
+    claims.expect("c", **GAIN, at_least=0, recorded=True)
+    assert capsys.readouterr().out.startswith("written down before the course's recording: c (required): at least 0\n")
+
+
 def test_no_line_is_so_long_that_a_notebook_breaks_it_inside_a_word(capsys):
     claims.expect("c", kind="observed", statement=30 * "measured ", baseline=30 * "before ", at_least=0)
     lines = capsys.readouterr().out.splitlines()

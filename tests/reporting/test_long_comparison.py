@@ -58,6 +58,17 @@ def test_the_gain_is_shown_over_the_better_start(known, capsys):
     assert lines[2] == "gain: +0.430 [+0.400, +0.470]: above the start"
 
 
+def test_a_baseline_of_the_record_is_read_for_just_these_reviews(known, monkeypatch):
+    rows = [{"id": f"movies-{place}", "mean": mean / 5} for place, mean in enumerate(range(-10, 10))]
+    monkeypatch.setattr(graded.Exam, "of", classmethod(lambda cls, count, tokenizer: cls(rows[:count], tokenizer)))
+    known["points"]["baselines"]["examples"] = graded.to_line(torch.arange(20) / 10)
+    few = graded.Exam([rows[17], rows[3]], None)
+    assert long_comparison.rated(known, "examples", few).tolist() == pytest.approx([1.7, 0.3])
+    for odd in ({"id": "movies-99", "mean": 0.0}, rows[3] | {"mean": 2.0}):
+        with pytest.raises(ValueError, match="first 20 test reviews"):
+            long_comparison.rated(known, "examples", graded.Exam([rows[1], odd], None))
+
+
 def test_a_start_that_was_not_measured_is_not_made_up(known, capsys):
     del known["summary"]["lora"]["start"]
     long_comparison.show_start(known, "lora")
