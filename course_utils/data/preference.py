@@ -11,7 +11,8 @@ of the people who judged it. The other half stays aside, as a judge. What the ra
 
 Other sources: prompt/chosen/rejected sets, such as the one that comes with the instructions, whose choices a model made
 and no person; and ranked lists of K answers, as InstructGPT (2022) had them. Deviation: there the pairs of a list weigh
-1 / (K choose 2); from `from_rankings` each pair counts alike, and long lists count more.
+1 / (K choose 2); from `from_rankings` each pair counts alike, and long lists count more. `rated_texts` reads each text
+of a list once.
 """
 
 import itertools
@@ -218,7 +219,7 @@ def from_rankings(rows):
     return Dataset.from_list(pairs)
 
 
-def encode(pairs, tokenizer, *, answer_tokens, max_length=None, drop_equal=False, cut_share=0.0, seed=0):
+def encode(pairs, tokenizer, *, answer_tokens, max_length=None, drop_equal=False):
     """Pairs as tokens, answers cut as a sampler will cut them.
 
     Args:
@@ -227,7 +228,6 @@ def encode(pairs, tokenizer, *, answer_tokens, max_length=None, drop_equal=False
         answer_tokens: what is longer loses its end, as a sample that was cut off.
         max_length: leave out pairs of which a text is longer, prompt included, and say how many; None keeps all.
         drop_equal: leave out pairs that are equal after the cut, of which nothing can be learned, and say how many.
-        cut_share, seed: cut more texts than those that are too long, as `Turns.learned` draws them.
 
     Returns:
         A list of {"chosen_ids": list of int, "rejected_ids": list of int}.
@@ -238,10 +238,9 @@ def encode(pairs, tokenizer, *, answer_tokens, max_length=None, drop_equal=False
     pairs = tables.listed(pairs)
     _check_pairs(pairs, answer_tokens, max_length)
     turns, encoded, long, equal = Turns.of(tokenizer), [], [], []
-    how = {"cut_share": cut_share, "seed": seed}
     for number, row in enumerate(pairs):
         prompt = turns.prompt(row["prompt"])
-        texts = [[*prompt, *turns.learned(row[side], answer_tokens, **how)] for side in ("chosen", "rejected")]
+        texts = [[*prompt, *turns.answer(row[side], answer_tokens)] for side in ("chosen", "rejected")]
         if max_length is not None and max(map(len, texts)) > max_length:
             long.append(number)
         elif drop_equal and texts[0] == texts[1]:

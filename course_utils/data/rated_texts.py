@@ -45,7 +45,7 @@ def load(rows, count, *, part=0, seed=0):
     )
 
 
-def encode(rows, tokenizer, *, answer_tokens, max_length=None, cut_share=0.0, seed=0):
+def encode(rows, tokenizer, *, answer_tokens, max_length=None):
     """Rated texts as tokens, cut as a sampler will cut them; arguments and errors as for `preference.encode`.
 
     Returns:
@@ -57,8 +57,7 @@ def encode(rows, tokenizer, *, answer_tokens, max_length=None, cut_share=0.0, se
     turns, encoded = Turns.of(tokenizer), []
     for number, row in enumerate(rows):
         tables.text(row, number, "prompt"), tables.text(row, number, "text"), tables.number(row, number, "mean")
-        learned = turns.learned(row["text"], answer_tokens, cut_share=cut_share, seed=seed)
-        ids = [*turns.prompt(row["prompt"]), *learned]
+        ids = [*turns.prompt(row["prompt"]), *turns.answer(row["text"], answer_tokens)]
         if max_length is None or len(ids) <= max_length:
             encoded.append({"text_ids": ids, "mean": float(row["mean"])})
     if not encoded:

@@ -67,7 +67,7 @@ def judge_policy(pieces, adapter, prompts, *, samples_each, answer_tokens, kl_sa
         parts += _judged(pieces, adapter, asked[group], read[group], answer_tokens, seed * 1_000_003 + start)
     columns = dict(zip(("kl", "length", "ended", "text"), zip(*parts, strict=True), strict=True))
     texts, given = list(columns.pop("text")), [row["prompt"] for row in asked]
-    columns |= {judge: getattr(pieces, judge)(given, texts, columns["ended"]) for judge in ("proxy", "gold")}
+    columns |= {"proxy": pieces.proxy(given, texts), "gold": pieces.gold(given, texts)}
     columns["lexicon"] = lexicon.reward(given, texts)
     shaped = {name: torch.as_tensor(values).float().view(-1, samples_each) for name, values in columns.items()}
     shaped["kl"] = shaped["kl"][:, :kl_samples]

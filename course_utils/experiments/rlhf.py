@@ -39,7 +39,7 @@ STEPS, EVERY, FASTER, CLINIC_STEPS = 24, 4, 5, 8
 SETTING = {
     "seeds": SEEDS, "betas": BETAS, "steps": STEPS, "evaluate_every": EVERY, "learning_rate_times": FASTER,
     "best_of": 16, "look_samples": 4, "pair_batch": 16, "dpo_beta": 0.1, "dpo_rate": 2e-4, "positives_rate": 3e-4,
-    "clinic_steps": CLINIC_STEPS, "answer_tokens": reward.ANSWER_TOKENS, "cut_share": reward.CUT_SHARE,
+    "clinic_steps": CLINIC_STEPS,
 }  # fmt: skip
 RLOO_GROUP = 4  # answers to one opening
 NUMBERS = ("gold", "proxy", "lexicon", "length", "ended")
@@ -62,8 +62,7 @@ def measure(point, run, folder):
 
     Returns:
         As far as the point has them: numbers of NUMBERS and "kl", a list with the mean of each opening; "base", those
-        of the reference; "wins", "texts" and "text_ended" (whether each ended), "looks" (one dictionary each),
-        "best_of", "runs" (the clinic's metrics).
+        of the reference; "wins", "texts", "looks" (one dictionary each), "best_of", "runs" (the clinic's metrics).
     """
     kind, _, value = point.partition("-")
     if kind == "ppo":
@@ -176,12 +175,9 @@ def _broken(name, pieces, run, folder):
 
 
 def _numbers(wrote, *, texts=4):
-    """Means of each opening, and the first answer to the first few, with whether it ended."""
+    """Means of each opening, and the first answer to the first few."""
     means = {name: getattr(wrote, name).mean(dim=1).tolist() for name in (*NUMBERS, "kl")}
-    if not texts:
-        return means
-    ended = wrote.ended[:texts, 0].bool().tolist()
-    return means | {"texts": [row[0] for row in wrote.texts[:texts]], "text_ended": ended}
+    return means | ({"texts": [row[0] for row in wrote.texts[:texts]]} if texts else {})
 
 
 def _estimate(found):

@@ -115,7 +115,7 @@ def train(
     Args:
         module: a PPOLoss.
         prompts: rows from `data.openings.encode`: prompt, prompt_ids, opening_length.
-        reward: as for `rollout.judge`; a reward.Scorer, lexicon.reward, or a function of one's own.
+        reward: (prompts, texts) -> B numbers; a reward.Scorer, lexicon.reward, or a function of one's own.
         recipe: a PPORecipe.
         turns: data.answers.Turns of the tokenizer.
         output, run, evaluate, go_on, progress, say: as for `loop.train`.
@@ -227,8 +227,7 @@ class Trainer(loop.Trainer):
             opening = row["prompt_ids"][len(row["prompt_ids"]) - row["opening_length"] :]
             texts.append(self.turns.text([*opening, *sample.tokens]))
         try:
-            ended = [sample.stopped for sample in samples]
-            scores = rollout.judge(self.reward, [row["prompt"] for row in asked], texts, ended)
+            scores = rollout.judge(self.reward, [row["prompt"] for row in asked], texts)
         except rollout.RewardError as error:
             advice = (
                 "Try the function on a few texts in a cell of its own. If only what it asks was out of reach, run the "

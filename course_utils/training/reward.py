@@ -8,8 +8,7 @@ Only differences are learned, so the scores' zero is arbitrary; `centre` puts it
 as Stiennon et al. (2020) do with people's demonstrations.
 
 Deviations: LoRA instead of all weights; the head starts at zero, so the first loss is ln 2 exactly; answers are cut to
-the number of tokens that will be sampled, and a share of the shorter ones too (`data.answers.Turns.learned`), since a
-model that has only read whole texts judges cut ones at random. Asked for a score, it is told which answers ended.
+the number of tokens that will be sampled, since a model that has only read whole texts judges cut ones at random.
 """
 
 import contextlib
@@ -34,8 +33,7 @@ from course_utils.training import sft
 from course_utils.training.objectives import bradley_terry_loss
 
 RANK = 8
-ANSWER_TOKENS = 27  # three words of opening and 24 sampled tokens, the end among them
-CUT_SHARE = 0.25  # of the texts that fit, cut for training as well: two in five are too long, then half lack an end
+ANSWER_TOKENS = 28  # three words of opening and 24 sampled tokens
 MAX_LENGTH = 64  # tokens of prompt and answer together
 for_method, weights_dtype, precision = sft.for_method, sft.weights_dtype, sft.precision
 
@@ -99,7 +97,7 @@ class PairLoss(torch.nn.Module):
 
 @dataclass
 class Scorer:
-    """A reward model as a reward function: (prompts, texts, ended) -> (B,) scores on the CPU, without gradients."""
+    """A reward model as a reward function: (prompts, texts) -> (B,) scores on the CPU, without gradients."""
 
     reward_model: RewardModel
     tokenizer: object
@@ -109,32 +107,14 @@ class Scorer:
     def __post_init__(self):
         self.turns = Turns.of(self.tokenizer)
 
-    def __call__(self, prompts, texts, ended=None):
-        """(B,) scores of answers.
-
-        Args:
-            prompts, texts: B strings each.
-            ended: B truth values, False where an answer was cut off: it is read without an end. None: all ended.
-
-        Raises:
-            ValueError: there are more of one than of another, or none.
-        """
-        return self.score_tokens(self.rows(prompts, texts, ended))
-
-    def rows(self, prompts, texts, ended=None):
-        """B lists of token ids, as they are read; arguments and errors as above."""
-        ended = [True] * len(texts) if ended is None else ended
+    def __call__(self, prompts, texts):
         if len(prompts) != len(texts):
             raise ValueError(f"Expected one prompt for each of {len(texts)} texts, got {len(prompts)} prompts.")
-        if len(ended) != len(texts):
-            raise ValueError(
-                f"Expected for each of {len(texts)} texts whether it ended, got {len(ended)} values. Leave `ended` out "
-                "when all are finished."
-            )
-        return [
-            [*self.turns.prompt(prompt), *self.turns.answer(text, self.answer_tokens, ended=bool(stopped))]
-            for prompt, text, stopped in zip(prompts, texts, ended, strict=True)
+        rows = [
+            [*self.turns.prompt(prompt), *self.turns.answer(text, self.answer_tokens)]
+            for prompt, text in zip(prompts, texts, strict=True)
         ]
+        return self.score_tokens(rows)
 
     @torch.no_grad()
     def score_tokens(self, rows):
@@ -202,7 +182,7 @@ def training_texts(size, *, seed=0):
     )
 
 
-def job(tier, *, rows=None, recipe=None, cut_share=CUT_SHARE):
+def job(tier, *, rows=None, recipe=None):
     """The reward-model stage of a tier.
 
     Args:
@@ -210,7 +190,6 @@ def job(tier, *, rows=None, recipe=None, cut_share=CUT_SHARE):
         rows: pairs with columns prompt, chosen, rejected, or rated texts with columns prompt, text, mean; by default
             the gold judge's.
         recipe: a TrainingRecipe instead of the tier's; method "lora" or "full".
-        cut_share: of the texts that fit, so many are cut as well.
 
     Returns:
         An sft.Job, whose module's `reward_model` is what was trained.
@@ -221,7 +200,6 @@ def job(tier, *, rows=None, recipe=None, cut_share=CUT_SHARE):
     check_rows(len(rows), "pair or rated text", " to learn from")
     model, tokenizer = load_base(dtype=weights_dtype(recipe), trainable=recipe.method == "full")
     limits = {"answer_tokens": ANSWER_TOKENS, "max_length": recipe.max_length}
-    limits |= {"cut_share": cut_share, "seed": recipe.seed}
     if "chosen" in tables.listed(rows)[0]:
         encoded = preference.encode(rows, tokenizer, drop_equal=True, **limits)
         collate = preference.PairCollator(tokenizer.pad_token_id)

@@ -3,7 +3,6 @@
 Shapes: B answers, P prompt tokens, R tokens of the longest answer, T = P + R at most.
 """
 
-import inspect
 from dataclasses import dataclass
 
 import torch
@@ -95,22 +94,19 @@ class RewardError(RuntimeError):
     """A reward function did not do what it should; the message says what came and what was expected."""
 
 
-def judge(reward, prompts, texts, ended):
+def judge(reward, prompts, texts):
     """(B,) fp32 scores from a reward function of the reader's own, or an error that says what is wrong with it.
 
     Args:
-        reward: (prompts, texts) -> B numbers, as a tensor or a list; higher is better. One that has a parameter
-            `ended`, as a reward.Scorer has, is told which answers ended by themselves.
+        reward: (prompts, texts) -> B numbers, as a tensor or a list; higher is better.
         prompts, texts: B strings each.
-        ended: B truth values, False where an answer was cut off.
 
     Raises:
         RewardError: it raised, gave another number of values, or one that is not finite.
     """
     check_rows(len(texts), "text", " to judge")
-    told = {"ended": list(ended)} if _hears_ends(reward) else {}
     try:
-        given = reward(list(prompts), list(texts), **told)
+        given = reward(list(prompts), list(texts))
     except Exception as error:
         raise RewardError(
             f"the reward function raised {type(error).__name__}: {error}. It was given {len(texts)} texts, the first "
@@ -132,14 +128,6 @@ def judge(reward, prompts, texts, ended):
             f"was given to {texts[broken[0]]!r}"
         )
     return scores
-
-
-def _hears_ends(reward):
-    """Whether a reward function has a parameter `ended`."""
-    try:
-        return "ended" in inspect.signature(reward).parameters
-    except (TypeError, ValueError):  # no function, or one that is not written in Python
-        return False
 
 
 def token_rewards(answers, logprobs, reference_logprobs, *, kl_coef, missing_end_penalty=0.0):

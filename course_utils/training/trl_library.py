@@ -10,7 +10,6 @@ from datasets import Dataset, disable_progress_bars, enable_progress_bars
 
 from course_utils.data import instructions
 from course_utils.data.answers import Turns
-from course_utils.training import rollout
 
 
 def sft_batch(model, tokenizer, rows):
@@ -80,7 +79,7 @@ def rloo(model, tokenizer, prompts, reward, recipe, *, group=4):
         model: a PeftModel whose adapter "default" starts as the SFT policy; it learns, and a copy is the reference.
         tokenizer: with a chat template that marks what the assistant says.
         prompts: rows from `data.openings.encode`.
-        reward: as for `rollout.judge`; an answer that was cut off pays `recipe.missing_end_penalty`.
+        reward: (prompts, texts) -> B numbers; an answer that was cut off pays `recipe.missing_end_penalty`.
         recipe: a PPORecipe; steps, answers a step, passes, rate, clipping, KL coefficient and temperature are taken.
         group: answers to one prompt; batch_size / group prompts make a step.
 
@@ -99,9 +98,8 @@ def rloo(model, tokenizer, prompts, reward, recipe, *, group=4):
 
     def score(prompts, completions, completion_ids, asked, opening, **unused):
         texts = [turns.text([*first, *ids]) for first, ids in zip(opening, completion_ids, strict=True)]
-        ended = [ids[-1] == turns.end for ids in completion_ids]
-        judged = rollout.judge(reward, asked, texts, ended).tolist()
-        scores = [s - recipe.missing_end_penalty * (not stopped) for s, stopped in zip(judged, ended, strict=True)]
+        cut_off = [recipe.missing_end_penalty * (ids[-1] != turns.end) for ids in completion_ids]
+        scores = [float(score) - cut for score, cut in zip(reward(asked, texts), cut_off, strict=True)]
         paid.append(sum(scores) / len(scores))
         return scores
 

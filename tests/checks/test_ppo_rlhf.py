@@ -71,12 +71,12 @@ def test_slips_of_the_advantages_are_named(wrong, said, capsys):
 
 
 def diagnose(metrics):
-    first, last = metrics[0], metrics[-1]
-    if abs(first["reward"]) > 3:
-        return "reward not centred"
+    last, first = metrics[-1], metrics[0]
     if last["kl"] > 50:
         return "too fast"
-    return "leash too short" if last["kl"] < 2 else "reward blind"
+    if last["kl"] < 2:
+        return "leash too short"
+    return "reward not centred" if abs(first["reward"]) > 3 else "reward blind"
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_a_wrong_diagnosis_is_told_where_to_look(wrong, said, runs, capsys):
 @pytest.mark.parametrize("reward", [length, lambda prompts, texts: torch.tensor([float(len(t)) for t in texts])])
 def test_a_reward_that_tells_texts_apart_passes(reward):
     assert check.check_reward(reward)
-    assert rollout.judge(reward, [check.PROMPT] * 2, ["a", "a b"], [True] * 2).tolist() in ([1, 2], [1, 3])
+    assert rollout.judge(reward, [check.PROMPT] * 2, ["a", "a b"]).tolist() in ([1, 2], [1, 3])
 
 
 @pytest.mark.parametrize(

@@ -122,18 +122,6 @@ def test_encoded_pairs_are_cut_as_a_sampler_cuts(tiny_tokenizer):
         preference.encode(rows, tiny_tokenizer, answer_tokens=4, max_length=5)
 
 
-def test_a_share_of_pairs_is_cut_as_the_answers_draw_it(tiny_tokenizer):
-    rows = [
-        {"prompt": "the film?", "chosen": f"a good film a{n}", "rejected": f"a bad film is b{n}"} for n in range(40)
-    ]
-    end = tiny_tokenizer.convert_tokens_to_ids("<end_of_turn>")
-    whole, cut = (preference.encode(rows, tiny_tokenizer, answer_tokens=40, cut_share=s, seed=1) for s in (0, 0.5))
-    assert all(row[side][-1] == end for row in whole for side in row)
-    ends = {(row["chosen_ids"][-1] == end, row["rejected_ids"][-1] == end) for row in cut}
-    assert len(ends) == 4, "no, one and the other, and both"
-    assert cut != preference.encode(rows, tiny_tokenizer, answer_tokens=40, cut_share=0.5, seed=2)
-
-
 def test_a_batch_has_all_chosen_texts_before_all_rejected_ones():
     rows = [{"chosen_ids": [1, 2, 3], "rejected_ids": [4]}, {"chosen_ids": [5], "rejected_ids": [6, 7]}]
     batch = preference.PairCollator(0)(rows)

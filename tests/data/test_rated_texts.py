@@ -33,7 +33,5 @@ def test_a_list_is_a_batch_of_texts_with_its_pairs(tiny_folder):
     batch = rated_texts.ListCollator(tokenizer.pad_token_id, 0.5)(encoded)
     same = preference.PairCollator(tokenizer.pad_token_id)([expected])
     assert batch.keys() == same.keys() and all(torch.equal(batch[name], same[name]) for name in batch)
-    ended = [row["text_ids"][-1] for row in rated_texts.encode(rows, tokenizer, answer_tokens=12, cut_share=1.0)]
-    assert tokenizer.convert_tokens_to_ids("<end_of_turn>") not in ended
     with pytest.raises(ValueError, match="All 2 texts are longer than 2 tokens"):
         rated_texts.encode(rows, tokenizer, answer_tokens=12, max_length=2)

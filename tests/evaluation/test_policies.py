@@ -6,7 +6,6 @@ from helpers import toy_rlhf
 
 from course_utils import runtime
 from course_utils.evaluation import policies, preference
-from course_utils.models import sampling
 from course_utils.training import rlhf
 
 SIZE = {"samples_each": 4, "answer_tokens": 5}
@@ -48,30 +47,6 @@ def test_numbers_belong_to_their_answers(pieces, judged):
     again = pieces.gold(["a film"], [found.texts[2][3]])
     assert found.gold[2, 3].item() == pytest.approx(again.item(), abs=0.05)
     assert ((found.length >= 1) & (found.length <= SIZE["answer_tokens"])).all()
-
-
-def test_both_judges_read_an_answer_that_was_cut_off_without_an_end(pieces, monkeypatch):
-    """What best of n chooses by, and is judged by, too."""
-    read, end, draw = {}, pieces.turns.end, sampling.sample
-
-    def every_second_ends(*given, **how):
-        return [
-            sampling.Sample((*sample.tokens[:2], end), True) if number % 2 else sample
-            for number, sample in enumerate(draw(*given, **how))
-        ]
-
-    monkeypatch.setattr(sampling, "sample", every_second_ends)
-    for name in ("proxy", "gold"):
-        monkeypatch.setattr(
-            getattr(pieces, name),
-            "score_tokens",
-            lambda rows, name=name: read.update({name: rows}) or torch.arange(16.0),
-        )
-    found = policies.judge_policy(pieces, "sft", rlhf.prompts_of(pieces.tokenizer, "test"), **SIZE)
-    ended = found.ended.flatten().bool().tolist()
-    assert all(ended[1::2]) and not all(ended)
-    assert [row[-1] == end for row in read["proxy"]] == [row[-1] == end for row in read["gold"]] == ended
-    assert policies.best_of_curve(found)[-1][2] == pytest.approx(1.5), "the scores of these very rows"
 
 
 def test_another_policy_has_strayed(pieces, judged):

@@ -8,7 +8,7 @@ import torch
 
 from course_utils import recipes, runtime
 from course_utils.adapters import switching
-from course_utils.data import openings, preference
+from course_utils.data import preference
 from course_utils.engine import stages
 from course_utils.engine.loop import train
 from course_utils.engine.recipe import TrainingRecipe
@@ -76,32 +76,6 @@ def test_a_text_is_cut_where_a_sample_would_be(job):
         ["the film?"] * 2, [long, long + " yes"]
     )
     assert abs(whole - more) > 1e-3
-
-
-def test_an_answer_that_was_cut_off_is_read_without_an_end(job):
-    module = random_head(stages.seeded(job.build, 0)).eval()
-    scorer = reward.Scorer(module.reward_model, job.tokenizer)
-    asked = (["the film?"] * 3, ["a great film"] * 3)
-    end, rows = scorer.turns.end, scorer.rows(*asked, ended=torch.tensor([True, False, True]))
-    assert [row[-1] == end for row in rows] == [True, False, True] and rows[1] == rows[0][:-1]
-    finished, cut, again = scorer(*asked, [True, False, True])
-    assert finished == again and abs(finished - cut) > 1e-3
-    assert scorer.rows(*asked) == 3 * rows[:1], "finished, unless it is said"
-    with pytest.raises(ValueError, match=r"each of 3 texts whether it ended, got 2 values\. Leave `ended` out"):
-        scorer(*asked, [True, False])
-
-
-def test_what_is_learned_from_ends_and_is_cut(job):
-    end = reward.Scorer(job.build().reward_model, job.tokenizer).turns.end
-    ends = {tuple(ids): ids[-1] == end for row in job.rows for ids in row.values()}
-    assert 0 < sum(ends.values()) < len(ends)
-    whole = reward.job("cpu", rows=PAIRS, recipe=RECIPE, cut_share=0)
-    assert all(ids[-1] == end for row in whole.rows for ids in row.values())
-
-
-@pytest.mark.parametrize("tier", runtime.TIERS)
-def test_a_text_is_cut_where_an_answer_of_the_policy_is(tier):
-    assert openings.WORDS + recipes.of("09", tier).answer_tokens == reward.ANSWER_TOKENS
 
 
 def test_centring_moves_the_zero_and_no_difference(trained):

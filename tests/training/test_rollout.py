@@ -81,28 +81,16 @@ def raises(prompts, texts):
 )
 def test_a_reward_function_that_is_wrong_is_told_so(reward, says):
     with pytest.raises(rollout.RewardError, match=says):
-        rollout.judge(reward, ["p", "q"], ["one", "two"], [True, False])
+        rollout.judge(reward, ["p", "q"], ["one", "two"])
 
 
 def test_a_list_of_numbers_will_do():
-    count = lambda prompts, texts: [len(text) for text in texts]  # noqa: E731
-    scores = rollout.judge(count, ["p", "q"], ["one", "three"], [True, False])
+    scores = rollout.judge(lambda prompts, texts: [len(text) for text in texts], ["p", "q"], ["one", "three"])
     assert scores.tolist() == [3.0, 5.0] and scores.dtype == torch.float32
-
-
-def test_a_reward_function_with_a_place_for_it_is_told_which_answers_ended():
-    class Told:
-        def __call__(self, prompts, texts, ended=None):
-            return [1.0 if stopped else -1.0 for stopped in ended]
-
-    for reward in (Told(), lambda prompts, texts, ended: Told()(prompts, texts, ended)):
-        assert rollout.judge(reward, ["p"] * 2, ["one", "two"], [True, False]).tolist() == [1.0, -1.0]
-    plain = lambda prompts, texts: [0.0, 2.0]  # noqa: E731
-    assert rollout.judge(plain, ["p"] * 2, ["one", "two"], [True, False]).tolist() == [0.0, 2.0]
 
 
 def test_no_text_to_judge_and_no_prompt_are_refused():
     with pytest.raises(ValueError, match="Expected at least one text, got none to judge"):
-        rollout.judge(lambda prompts, texts: [], [], [], [])
+        rollout.judge(lambda prompts, texts: [], [], [])
     with pytest.raises(ValueError, match="Expected at least one prompt, got none"):
         rollout.assemble([], [], torch.zeros(0), [])

