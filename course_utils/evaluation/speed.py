@@ -45,6 +45,24 @@ def writing_speed(model, *, rows, tokens, prompt=16):
     return rows * tokens / (time.perf_counter() - start)
 
 
+def in_turns(ours, theirs, *, rounds=5):
+    """Seconds of one action over those of another, in each of some rounds, sorted.
+
+    Both run in every round, so that a slow moment of the machine meets both; a first round warms up and is left out.
+
+    Args:
+        ours, theirs: functions without arguments, which wait for their device.
+    """
+    ratios = []
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        ours()
+        half = time.perf_counter()
+        theirs()
+        ratios.append((half - start) / (time.perf_counter() - half))
+    return sorted(ratios[1:])
+
+
 def copy_bandwidth(*, megabytes=256, rounds=5, device="cpu"):
     """Bytes a second that memory moves in a copy, read and written ones counted, the best of a few rounds.
 

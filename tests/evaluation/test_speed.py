@@ -16,6 +16,13 @@ def test_speed_is_the_median_after_a_warm_up(tiny_model, monkeypatch):
     assert speed.reading_speed(tiny_model, 30) == 15.0
 
 
+def test_two_actions_are_timed_in_turns_and_the_first_round_is_left_out(monkeypatch):
+    ticks, done = iter([0, 9, 10, 10, 13, 14, 20, 21, 22, 30, 31, 33]), []
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: next(ticks))
+    assert speed.in_turns(lambda: done.append("a"), lambda: done.append("b"), rounds=3) == [0.5, 1.0, 3.0]
+    assert done == ["a", "b"] * 4
+
+
 def test_as_many_known_tokens_are_read_as_were_asked_for(tiny_model, monkeypatch):
     read, base = [], tiny_model.base_model.forward
     monkeypatch.setattr(tiny_model.base_model, "forward", lambda row, **how: read.append(row) or base(row, **how))
