@@ -40,6 +40,7 @@ SETTING = {
     "seeds": SEEDS, "betas": BETAS, "steps": STEPS, "evaluate_every": EVERY, "learning_rate_times": FASTER,
     "best_of": 16, "look_samples": 4, "pair_batch": 16, "dpo_beta": 0.1, "dpo_rate": 2e-4, "positives_rate": 3e-4,
     "clinic_steps": CLINIC_STEPS, "answer_tokens": reward.ANSWER_TOKENS, "cut_share": reward.CUT_SHARE,
+    "proxy_warmup": rlhf.PROXY_WARMUP,
 }  # fmt: skip
 RLOO_GROUP = 4  # answers to one opening
 NUMBERS = ("gold", "proxy", "lexicon", "length", "ended")

@@ -26,6 +26,7 @@ from course_utils.training.ppo import PPOLoss, PPORecipe, PromptRows
 
 MAX_LENGTH = 64  # tokens of a prompt
 CENTRE = 32  # pairs whose texts have a mean score of zero
+PROXY_WARMUP = 0.25  # of its steps; after a tenth of them the full rate left one seed of three blind
 weights_dtype, precision = sft.weights_dtype, sft.precision
 
 
@@ -145,7 +146,8 @@ def proxy_job(tier, *, seed=0):
     size = recipes.of("09", tier)
     recipe = TrainingRecipe(
         steps=size.proxy_steps, batch_size=size.proxy_batch, learning_rate=size.proxy_rate,
-        max_length=reward.MAX_LENGTH, warmup_steps=size.proxy_steps // 10, save_every=20, pool=4, seed=seed,
+        max_length=reward.MAX_LENGTH, warmup_steps=round(PROXY_WARMUP * size.proxy_steps), save_every=20, pool=4,
+        seed=seed,
     )  # fmt: skip
     return reward.job(tier, rows=proxy_pairs(size, seed=seed), recipe=recipe)
 
