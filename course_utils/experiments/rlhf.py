@@ -4,7 +4,8 @@ Every point starts from the SFT policy of notebook 07 and is judged by the gold 
 held-out openings. Written down before the run:
 
     reference    no training: 16 answers to each opening, of which the best by the proxy can be chosen
-    ppo-S        notebook 09 as it is, on a pipeline of seed S: its own SFT policy, proxy, gold judge and PPO
+    ppo-S        notebook 09 as it is, on a pipeline of seed S: its own SFT policy, proxy, gold judge and PPO; stops
+                 before it trains if the proxy orders held-out pairs no better than chance
     beta-B       a longer leash: five times the learning rate, KL coefficient B, watched on the way
     dpo          the proxy's 256 pairs by direct preference optimisation; as many answers read as PPO's passes read
     positives    supervised fine-tuning on the better text of each pair, as many answers read
@@ -40,7 +41,7 @@ SETTING = {
     "seeds": SEEDS, "betas": BETAS, "steps": STEPS, "evaluate_every": EVERY, "learning_rate_times": FASTER,
     "best_of": 16, "look_samples": 4, "pair_batch": 16, "dpo_beta": 0.1, "dpo_rate": 2e-4, "positives_rate": 3e-4,
     "clinic_steps": CLINIC_STEPS, "answer_tokens": reward.ANSWER_TOKENS, "cut_share": reward.CUT_SHARE,
-    "proxy_warmup": rlhf.PROXY_WARMUP,
+    "proxy_warmup": rlhf.PROXY_WARMUP, "held_out_pairs": 400,
 }  # fmt: skip
 RLOO_GROUP = 4  # answers to one opening
 NUMBERS = ("gold", "proxy", "lexicon", "length", "ended")
@@ -89,9 +90,32 @@ def measure(point, run, folder):
 
 def _ppo(pieces, run, folder, value, test):
     """Notebook 09's own run; a pipeline of another seed draws its own batches too."""
+    right = proxy_right(pieces.proxy, SETTING["held_out_pairs"])
     prompts = rlhf.prompts_of(pieces.tokenizer)
     pieces.train("ppo", prompts, replace(rlhf.recipe_of(run.tier, seed=run.seed), evaluate_every=0), run=run)
-    return {}
+    return {"proxy_right": right}
+
+
+def proxy_right(proxy, count):
+    """(share, low, high) of held-out pairs that a proxy orders as its half of each panel does.
+
+    Args:
+        proxy: a reward.Scorer.
+        count: of pairs from the validation snippets of the proxy's part.
+
+    Raises:
+        ValueError: the 95 % interval reaches one half, so that PPO against this proxy would show nothing.
+    """
+    rows = preference.rated_rows("proxy", "validation")
+    pairs = preference.human_pairs(rows, count, part=preference.PARTS["proxy"])
+    ahead = proxy(pairs["prompt"], pairs["chosen"]) > proxy(pairs["prompt"], pairs["rejected"])
+    share, low, high = _estimate(comparison.mean_interval(ahead.float(), over="items"))
+    if low <= 0.5:
+        raise ValueError(
+            f"The proxy orders {share:.0%} [{low:.0%}, {high:.0%}] of {count} held-out pairs as people do, expected "
+            "more than half: it has learned nothing to be paid by. Train it longer, or warm its learning rate up."
+        )
+    return share, low, high
 
 
 def _beta(pieces, run, folder, value, test):

@@ -1,12 +1,16 @@
 """The experiment on a tiny model: every kind of point is trained and judged, and gains are paired over openings."""
 
 import pytest
+import torch
 from helpers import toy_rlhf
 
 from course_utils import runtime
 from course_utils.commands import run
+from course_utils.data import preference, reviews
 from course_utils.experiments import rlhf as sweep
 from course_utils.training import reward
+
+HELD_OUT = (0.7, 0.65, 0.75)
 
 
 @pytest.fixture
@@ -15,6 +19,7 @@ def size(monkeypatch, tiny_folder, one_thread):
     monkeypatch.setattr(sweep, "EVERY", 2)
     monkeypatch.setattr(sweep, "CLINIC_STEPS", 2)
     monkeypatch.setattr(sweep, "SETTING", sweep.SETTING | {"best_of": 4, "look_samples": 2, "pair_batch": 4})
+    monkeypatch.setattr(sweep, "proxy_right", lambda proxy, count: HELD_OUT)  # a toy learns nothing
     return toy_rlhf.arrange(monkeypatch, tiny_folder, test_openings=3, samples_each=86, steps=4, kl_samples=1)
 
 
@@ -39,7 +44,27 @@ def test_the_better_texts_and_the_pairs_teach_as_many_answers(size, tmp_path):
 def test_a_pipeline_has_a_base_of_its_own_seed(size, tmp_path):
     found = measured("ppo-1", tmp_path)
     assert found["wins"][1] <= found["wins"][0] <= found["wins"][2] and len(found["base"]["gold"]) == 3
+    assert found["proxy_right"] == HELD_OUT
     assert found["base"]["gold"] != measured("ppo-2", tmp_path)["base"]["gold"]
+
+
+def test_a_proxy_that_learned_nothing_stops_before_anything_is_trained():
+    asked = []
+
+    def blind(prompts, texts):
+        asked.extend(texts)
+        return torch.tensor([float(len(text) % 2) for text in texts])
+
+    with pytest.raises(ValueError, match="held-out pairs as people do, expected more than half"):
+        sweep.proxy_right(blind, 100)
+    assert len(asked) == 200
+
+
+def test_a_proxy_that_orders_like_people_is_let_through():
+    rows = preference.rated_rows("proxy", "validation")
+    rating = dict(zip(rows["text"], reviews.panel_mean(reviews.panel_parts(rows, 2)[1]), strict=True))
+    share, low, high = sweep.proxy_right(lambda prompts, texts: torch.tensor([rating[t] for t in texts]), 50)
+    assert share == low == high == 1.0
 
 
 def test_a_library_learns_from_the_same_reward(size, tmp_path, monkeypatch):
