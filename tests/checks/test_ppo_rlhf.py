@@ -74,7 +74,7 @@ def diagnose(metrics):
     first, last = metrics[0], metrics[-1]
     if abs(first["reward"]) > 3:
         return "reward not centred"
-    if last["kl"] > 50:
+    if max(line["kl"] for line in metrics) > 50:
         return "too fast"
     return "leash too short" if last["kl"] < 2 else "reward blind"
 
