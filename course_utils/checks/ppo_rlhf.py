@@ -11,7 +11,7 @@ _SIGNS = {
     "A": "Look at the reward of the first step: what an average text is paid is far from 0, whatever it says.",
     "B": "Look at the KL: within a few steps it is far above that of any other.",
     "C": "Look at the reward beside the KL: it strays, and is paid no better for it.",
-    "D": "Look at the KL: it stays near 0, so no more can change than in a run that learns nothing.",
+    "D": "Look at the KL: it stays near 0, and kl_coef says why: a nat costs 5 points.",
 }
 PROMPT = "Write one sentence reviewing a film."
 TEXTS = (
