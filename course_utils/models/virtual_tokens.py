@@ -99,7 +99,7 @@ def before_cache(model, make):
 
 CHECKPOINTING = (
     "A prefix lives in the key-value cache, and activation checkpointing switches that cache off while training: the "
-    "prefix would be lost without a word. Call model.gradient_checkpointing_disable(), and take a smaller micro_batch "
+    "prefix would be lost. Call model.gradient_checkpointing_disable(), and take a smaller micro_batch "
     "if memory is short."
 )
 

@@ -86,10 +86,17 @@ def _number(text):
 
 
 def _mark(ax):
-    """Give each solid line the marker of its colour, so that a line is known without its colour."""
+    """Give each solid line the marker of its colour, so that a line is known without its colour; in a legend, too."""
     for line in ax.lines:
+        if line.get_transform() != ax.transData:  # a level across the whole plot has no points
+            continue
         if line.get_linestyle() == "-" and line.get_marker() in ("None", "o") and line.get_color() in MARKERS:
             line.set(marker=MARKERS[line.get_color()], markevery=max(1, len(line.get_xdata()) // MARKED))
+    if legend := ax.get_legend():  # a cell's own was drawn before
+        named = {line.get_label(): line for line in ax.lines}
+        for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
+            if line := named.get(text.get_text()):
+                handle.set_marker(line.get_marker())
 
 
 def _show(figure, text):

@@ -133,6 +133,17 @@ def test_a_line_is_known_by_its_marker_too(shown):
     assert ax.lines[0].get_markevery() == 8 and len(set(plots.MARKERS.values())) == len(plots.PALETTE)
 
 
+def test_a_legend_that_the_cell_made_shows_the_markers_and_a_level_has_none(shown):
+    with plots.axes(title="t", xlabel="x", ylabel="y", alt="a") as ax:
+        for color in (plots.OURS, plots.BASELINE):
+            ax.plot([1, 2], [1, 2], "o-", color=color, label=color)
+        ax.axhline(0, color=plots.OURS)
+        ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    marks = [plots.MARKERS[color] for color in (plots.OURS, plots.BASELINE)]
+    assert [handle.get_marker() for handle in ax.get_legend().legend_handles] == marks and marks[0] != marks[1]
+    assert [line.get_marker() for line in ax.lines] == [*marks, "None"]
+
+
 def test_a_plot_says_in_words_what_it_shows(shown):
     with plots.axes(title="Loss", xlabel="steps", ylabel="nats") as ax:
         ax.plot([1, 2], label="ours")
