@@ -13,7 +13,7 @@ The notebooks, `checks` (exercise checkers), `setup` (environments, the first ce
                  `machine` (cores, memory) and `folders` (where things are kept)
     assets       the model, the ratings, the instructions; `pinned_files` lists them, `downloads` fetches them,
                  `files` writes whole files or none
-    recipes      every size in the course, one row per notebook and tier
+    recipes      every size in the course, one row per notebook and tier, of the kinds in `recipe_kinds`
     engine       what carries a run: the one gradient loop, checkpoints, resuming, stages that are read back
     data         human-rated reviews, instructions and questions as datasets
     text         raw text on its way to a model: a corpus, quality, copies, private data, tokens

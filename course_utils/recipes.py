@@ -7,22 +7,11 @@ estimates until somebody commits a measured one.
 
 from dataclasses import dataclass
 
+from course_utils.recipe_kinds import Pretraining, Recipe
+
 TIERS = ("cpu", "gpu-16gb", "gpu-24gb", "gpu-80gb")
 # Tokens a second that the machines read on which the minutes were measured (cpu) or for which they were estimated
 READING_SPEED = {"cpu": 1000.0, "gpu-16gb": 15_000.0, "gpu-24gb": 40_000.0, "gpu-80gb": 150_000.0}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What every notebook has: how long it takes and how much memory its process needs."""
-
-    minutes: float
-    memory_gb: float
-    measured: bool
-
-    def __post_init__(self):
-        if self.minutes <= 0 or self.memory_gb <= 0:
-            raise ValueError(f"Minutes and memory must be positive, got {self.minutes} and {self.memory_gb}.")
 
 
 @dataclass(frozen=True)
@@ -223,6 +212,12 @@ _ROWS = {
         "gpu-16gb": Start(1, 3, False, 40, 400, 4096),
         "gpu-24gb": Start(1, 3, False, 40, 400, 4096),
         "gpu-80gb": Start(1.2, 1.1, True, 40, 400, 4096),
+    },
+    "03": {
+        "cpu": Pretraining(3, 1.5, False, 160, 4, 4, 3e-3, 256, 4096, 192, 6, 6, 2, 32, 512, 24, 768, 0.1),
+        "gpu-16gb": Pretraining(2.5, 4, False, 1000, 32, 32, 3e-3, 256, 4096, 192, 6, 6, 2, 32, 512, 24, 768, 1.0),
+        "gpu-24gb": Pretraining(2.5, 4, False, 1000, 32, 32, 3e-3, 256, 4096, 192, 6, 6, 2, 32, 512, 24, 768, 1.0),
+        "gpu-80gb": Pretraining(2.5, 4, False, 2000, 32, 32, 3e-3, 256, 4096, 192, 6, 6, 2, 32, 512, 24, 768, 1.0),
     },
     "05": {
         # fewer shots, shares and draws than the recorded experiment `icl`, which the notebook shows beside them

@@ -16,6 +16,7 @@ from course_utils.files import AssetError
 
 # stage → the module whose job(tier, recipe=…) builds it
 STAGES = {
+    "pretrain": "course_utils.training.pretrain",
     "sft": "course_utils.training.sft",
     "reward": "course_utils.training.reward",
     "ppo": "course_utils.training.rlhf",

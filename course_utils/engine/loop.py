@@ -57,7 +57,7 @@ def train(module, rows, collate, recipe, output, *, run=None, evaluate=None, go_
         recipe: a TrainingRecipe.
         output: the run's folder: checkpoints/, metrics.jsonl, timings.jsonl, result.json.
         run: the runtime's decisions (device, autocast, grad_scaler); by default the current ones.
-        evaluate: module -> {name: number, or a list}, called every recipe.evaluate_every steps without gradients.
+        evaluate: module -> {name: number, or a list}, called without gradients after the steps that the recipe names.
         go_on: False refuses a folder that already holds a run.
         progress: show a bar on stderr.
         say: receives lines worth reading.
@@ -134,7 +134,7 @@ class Trainer:
             while self.step < self.recipe.steps:
                 values, tokens = self._train_step(self.step + 1)
                 self.step += 1
-                if self.evaluate and self.recipe.evaluate_every and self.step % self.recipe.evaluate_every == 0:
+                if self.evaluate and self.recipe.evaluates(self.step):
                     values["evaluate"] = self._evaluate()
                 self.monitor.step(values, tokens=tokens, micro_batch=self.micro_batch)
                 self._save_when_due()

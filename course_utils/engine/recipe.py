@@ -28,10 +28,12 @@ class TrainingRecipe:
     pool: int = 1  # batches whose rows are sorted by length together; 1 sorts within a batch alone
     save_every: int = 50  # steps between checkpoints; the last step always saves
     evaluate_every: int = 0  # steps between calls of `evaluate`; 0 is never
+    evaluate_at: tuple[int, ...] = ()  # and the steps after which it is called besides
     activation_checkpointing: bool = False  # compute activations twice instead of keeping them
 
     def __post_init__(self):
         object.__setattr__(self, "betas", tuple(self.betas))
+        object.__setattr__(self, "evaluate_at", tuple(self.evaluate_at))
         object.__setattr__(self, "micro_batch", self.batch_size if self.micro_batch is None else self.micro_batch)
         for name in ("steps", "batch_size", "micro_batch", "max_length", "pool", "save_every"):
             self._expect(name, isinstance(getattr(self, name), int) and getattr(self, name) >= 1, "a whole number ≥ 1")
@@ -58,5 +60,10 @@ class TrainingRecipe:
     @property
     def identity(self):
         """The fields that decide what is learned, as JSON-ready values; a resume must agree in all of them."""
-        fields = dataclasses.asdict(self) | {"betas": list(self.betas)}
-        return {name: value for name, value in fields.items() if name not in FREE_TO_CHANGE}
+        fields = dataclasses.asdict(self) | {"betas": list(self.betas), "evaluate_at": list(self.evaluate_at)}
+        given = {name: value for name, value in fields.items() if name not in FREE_TO_CHANGE}
+        return given if self.evaluate_at else {name: given[name] for name in given if name != "evaluate_at"}
+
+    def evaluates(self, step):
+        """Whether `evaluate` is called after this step."""
+        return step in self.evaluate_at or (self.evaluate_every > 0 and step % self.evaluate_every == 0)

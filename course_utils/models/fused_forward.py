@@ -1,4 +1,5 @@
-"""The same model with fewer passes over memory: fused forward methods for a frozen base with adapters.
+"""The same model with fewer passes over memory: fused forward methods for a frozen base with adapters, and for the
+transformer by hand, whose weights all learn.
 
 In eager mode on a CPU half of an adapter's training step goes into small element-wise kernels and into adapters that
 peft computes in fp32. `fast_blocks` replaces three forward methods, on the instances and only for as long as it is
@@ -10,7 +11,7 @@ asked to, by functions with their backward written out:
     gated MLP       y = gelu(g) · u                    keeps g and u, computes gelu(g) again
 
 Modules, parameters, adapter switches and checkpoints stay peft's and transformers' own. Anything these functions do not
-cover (dropout, DoRA, several adapters at once, merged weights, trained bases, a library's own quantised layers,
+cover (dropout, DoRA, several adapters at once, merged weights, a library's trained norms, its own quantised layers,
 autocast) takes the original method, call by call; LoRA on quantization.layers.FrozenLinear is covered, decoded once in
 each pass. In fp32 loss and gradients agree to 1e-5; in bf16 to its noise, where the adapter's product is
 rounded to bf16 once, and its weights stay fp32.
@@ -21,6 +22,8 @@ import functools
 
 import torch
 from torch.nn import functional as F
+
+from course_utils.models.transformer import RMSNorm
 
 
 @contextlib.contextmanager
@@ -48,6 +51,10 @@ def _replacement(module):
         return _ia3_forward
     if "Gemma3RMSNorm" in names:
         return _norm_forward
+    if type(module) is RMSNorm:
+        return _own_norm_forward
+    if "GatedMLP" in names:
+        return _mlp_forward
     if "Gemma3MLP" in names and module.config.hidden_activation == "gelu_pytorch_tanh":
         return _mlp_forward
     return None
@@ -106,6 +113,12 @@ def _norm_forward(norm, original, x):
     if norm.weight.requires_grad or torch.is_autocast_enabled(x.device.type):
         return original(x)
     return ScaledRMSNorm.apply(x, 1.0 + norm.weight.float(), norm.eps)
+
+
+def _own_norm_forward(norm, original, x):
+    if torch.is_autocast_enabled(x.device.type):
+        return original(x)
+    return ScaledRMSNorm.apply(x, 1.0 + norm.weight.float(), norm.epsilon)
 
 
 def _mlp_forward(mlp, original, x):
@@ -169,7 +182,7 @@ class Rescale(torch.autograd.Function):
 class ScaledRMSNorm(torch.autograd.Function):
     """y = n · scale with n = x · r, r = 1 / √(mean x² + ε), computed in fp32.
 
-    dx = r (g − n · mean(g ∘ n)) with g = dy · scale
+    dx = r (g − n · mean(g ∘ n)) with g = dy · scale,  d scale = Σ over rows of dy ∘ n
     """
 
     @staticmethod
@@ -184,9 +197,11 @@ class ScaledRMSNorm(torch.autograd.Function):
     def backward(ctx, grad):
         x, scale, inverse = ctx.saved_tensors
         normal = x.to(scale.dtype, copy=True).mul_(inverse)
-        grad = grad.to(scale.dtype, copy=True).mul_(scale)
+        grad = grad.to(scale.dtype, copy=True)
+        grad_scale = (grad * normal).flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
+        grad = grad.mul_(scale)
         mean = torch.linalg.vecdot(grad, normal).div_(-x.shape[-1]).unsqueeze(-1)
-        return grad.addcmul_(normal, mean).mul_(inverse).to(x.dtype), None, None
+        return grad.addcmul_(normal, mean).mul_(inverse).to(x.dtype), grad_scale, None
 
 
 class GatedGelu(torch.autograd.Function):

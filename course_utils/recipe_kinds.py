@@ -1,0 +1,42 @@
+"""What the rows of `recipes` are made of: the fields that every notebook has, and those of the foundations."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What every notebook has: how long it takes and how much memory its process needs."""
+
+    minutes: float
+    memory_gb: float
+    measured: bool
+
+    def __post_init__(self):
+        if self.minutes <= 0 or self.memory_gb <= 0:
+            raise ValueError(f"Minutes and memory must be positive, got {self.minutes} and {self.memory_gb}.")
+
+
+@dataclass(frozen=True)
+class Pretraining(Recipe):
+    """03 Pre-training: a model of this size, from nothing, and on how many held-out documents it is judged."""
+
+    steps: int  # of the live run
+    batch_size: int  # rows
+    micro_batch: int  # rows in memory at once
+    learning_rate: float
+    length: int  # tokens of a row
+    vocabulary: int
+    width: int
+    layers: int
+    heads: int
+    key_value_heads: int
+    head_width: int
+    mlp_width: int
+    documents: int  # at most so many held-out documents of each source
+    document_bytes: int  # of which each is judged by so many, from its beginning
+    share: float  # of the corpus' training documents that are turned into tokens
+
+    @property
+    def tokens(self):
+        """How many the live run reads."""
+        return self.steps * self.batch_size * self.length
