@@ -28,10 +28,12 @@ ASKED = (
     ("kills", 1, 60, "of the small run; a third inside a save"),
     ("real-kills", 0, 3, "of a LoRA run on the base model; 0 leaves it out"),
     ("rl-kills", 0, 20, "of a reward model's run, and as many of PPO; 0: none"),
+    ("pretrain-kills", 0, 20, "of a pre-training run; 0: none"),
     ("together", 0, 12, "times that two processes share a folder; 0: none"),
     ("renamed", 0, 8, "runs whose checkpoints change names; 0: none"),
     ("seed", 0, 0, "of the moments"),
 )
+MORE = {"pretrain": "pretrain_kills", "reward": "rl_kills", "ppo": "rl_kills", "real": "real_kills"}  # job → option
 
 
 def signals(windows=WINDOWS, known=signal):
@@ -50,7 +52,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m course_utils soak", description=__doc__.split("\n")[0])
     for name, least, usual, meaning in ASKED:
         parser.add_argument(f"--{name}", type=flags.whole(least), default=usual, help=meaning)
-    parser.add_argument("--job", choices=("small", "reward", "ppo", "real"), help=argparse.SUPPRESS)
+    parser.add_argument("--job", choices=("small", *MORE), help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--meet", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
@@ -70,10 +72,9 @@ def _soak(options, folder):
     reference, draw = folder / "small" / "reference", random.Random(options.seed)
     found |= soak_jobs.meddle(folder / "meddled", reference, options.together, options.renamed, draw)
     found["full_disk"] = full_disk(folder / "full", reference)
-    for name in ("reward", "ppo") if options.rl_kills else ():
-        found[name] = kill(folder / name, name, options.rl_kills, random.Random(options.seed))
-    if options.real_kills:
-        found["real"] = kill(folder / "real", "real", options.real_kills, random.Random(options.seed))
+    for name, asked in MORE.items():
+        if kills := getattr(options, asked):
+            found[name] = kill(folder / name, name, kills, random.Random(options.seed))
     runtime.results().mkdir(parents=True, exist_ok=True)
     (runtime.results() / "soak.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     print(table(found))

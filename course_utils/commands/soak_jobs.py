@@ -1,6 +1,6 @@
-"""The runs that `soak` kills: a small one, whose saves take a good part of its time, small ones of the reward model and
-of PPO, and one on the base model. And what is done to the small one's folder: checkpoints are damaged, renamed and
-swapped, and two processes work in it.
+"""The runs that `soak` kills: a small one, whose saves take a good part of its time, small ones of pre-training, of the
+reward model and of PPO, and one on the base model. And what is done to the small one's folder: checkpoints are damaged,
+renamed and swapped, and two processes work in it.
 """
 
 import itertools
@@ -75,18 +75,19 @@ def real(output):
 
     run = runtime.start(quiet=True)
     recipe = replace(
-        sft.recipe_of(run.tier),
-        steps=12,
-        batch_size=2,
-        micro_batch=2,
-        max_length=64,
-        pool=1,
-        save_every=2,
+        sft.recipe_of(run.tier), steps=12, batch_size=2, micro_batch=2, max_length=64, pool=1, save_every=2,
         warmup_steps=2,
-    )
+    )  # fmt: skip
     job = sft.job(run.tier, recipe=recipe)
     module = stages.seeded(job.build, recipe.seed)
     return train(module, job.rows, job.collate, recipe, output, run=run, progress=False)
+
+
+def small_pretraining(output):
+    """A transformer from nothing."""
+    from course_utils.commands import soak_pretrain  # it takes seconds to import, which every other kill would wait for
+
+    return soak_pretrain.small(output)
 
 
 def small_backbone():
@@ -147,7 +148,7 @@ def small_numbers(prompts, texts):
     return [sum(number < WORDS // 2 for number in row) / len(row) for row in numbers]
 
 
-JOBS = {"small": small, "reward": small_reward, "ppo": small_ppo, "real": real}
+JOBS = {"small": small, "pretrain": small_pretraining, "reward": small_reward, "ppo": small_ppo, "real": real}
 
 
 # What is done to the small run's folder

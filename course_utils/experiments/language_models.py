@@ -32,7 +32,7 @@ SHOTS, DRAWS, ROWS, ORDERS = 8, 3, (8, 16, 32, 64, 128, 256, 512, 1024, 2048), (
 KNOWN = 8_000_000  # characters of training text that xz may look back on: its reach is 64 MiB, its speed 1 MB/s
 SETTING = {
     "tasks": tasks.NAMES, "shots": SHOTS, "draws": DRAWS, "rows": ROWS, "test": tasks.TEST,
-    "unlabelled": tasks.UNLABELLED, "orders": ORDERS, "tokens": pretrain.LONG_TOKENS, "known": KNOWN,
+    "unlabelled": tasks.UNLABELLED, "orders": ORDERS, "known": KNOWN,
     "documents": pretrain.DOCUMENTS, "document_bytes": pretrain.DOCUMENT_BYTES,
 }  # fmt: skip
 POINTS = ("context", *(f"tasks-{name}" for name in tasks.NAMES), "random")
@@ -142,7 +142,8 @@ def summary(points):
     Returns:
         {"bits_per_byte": {model: bits a byte}, "steps": {"a over b": (gain in bits a byte, low, high)} over documents,
         "tasks": {task: {"zero", "eight", "specialist": share right, "above_chance", "above_specialist":
-        (gain, low, high), "level_at": rows or None}}, "won": tasks with both gains above zero, "random": {task: share}}.
+        (gain, low, high), "level_at": rows or None}}, "won": tasks with both gains above zero, "random": {task:
+        share}}.
     """
     found = {}
     if "context" in points:
