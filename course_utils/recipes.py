@@ -24,6 +24,16 @@ class Start(Recipe):
 
 
 @dataclass(frozen=True)
+class LanguageModels(Recipe):
+    """01 Language models: what is counted live, and how much is asked."""
+
+    counted: int  # characters of the corpus that live n-gram models count
+    read: int  # characters of held-out text on which all are compared live
+    items: int  # of each task that is asked live
+    new_tokens: int  # a sample has
+
+
+@dataclass(frozen=True)
 class InContext(Recipe):
     """05 In-context learning: how many reviews are judged behind how many draws of examples."""
 
@@ -213,6 +223,7 @@ _ROWS = {
         "gpu-24gb": Start(1, 3, False, 40, 400, 4096),
         "gpu-80gb": Start(1.2, 1.1, True, 40, 400, 4096),
     },
+    "01": {tier: LanguageModels(1.5, 2.5, False, 600_000, 6_000, 40, 40) for tier in TIERS},
     "03": {
         "cpu": Pretraining(3, 1.5, False, 160, 4, 4, 3e-3, 256, 4096, 192, 6, 6, 2, 32, 512, 24, 768, 0.1),
         "gpu-16gb": Pretraining(2.5, 4, False, 1000, 32, 32, 3e-3, 256, 4096, 192, 6, 6, 2, 32, 512, 24, 768, 1.0),

@@ -1,6 +1,7 @@
 """`python -m course_utils run <experiment>`: an experiment too long for a notebook, resumable, its result committed.
 
 pretrain: a transformer of three million weights from nothing, n-grams on the same tokens, broken runs; about two hours.
+language_models: bits a byte of each kind of language model, six tasks with and without examples; about 30 minutes.
 icl: labels turned, swapped and calibrated, an instruction beside examples, naive Bayes; about 12 minutes.
 sft: demonstrations against a good prompt, LoRA against full tuning, the mask left out, two turns; about 85 minutes.
 rlhf: PPO on three seeds and longer leashes, DPO, SFT on the better texts, RLOO by TRL, broken runs; about two hours.
@@ -31,6 +32,7 @@ from course_utils.reporting import records
 REFERENCE = Path(__file__).resolve().parents[2] / "notebooks" / "reference"
 # experiment → its module, with POINTS, SETTING, measure(point, run, folder) and summary(points)
 EXPERIMENTS = {
+    "language_models": "course_utils.experiments.language_models",
     "pretrain": "course_utils.experiments.pretrain",
     "icl": "course_utils.experiments.in_context",
     "sft": "course_utils.experiments.sft",
