@@ -11,6 +11,9 @@ Written down before the run:
     hot, usual      HOT_RATE without warm-up, and with
     leak            a mask that sees the token to be predicted: by what it says itself, and read honestly
     heads           the induction score of each head, at the four checkpoints of `long`
+    trial-RATE      TRIAL_STEPS of `long`'s batches at a rate of TRIALS, judged on validation documents
+    live-RATE       the live run at a rate of LIVE_TRIALS, judged there, too: RATE and the recipe's rate are the best of
+                    these; no test document is looked at
 
 Judge: bits a byte on the first DOCUMENT_BYTES of held-out test documents, DOCUMENTS of a source at most; differences
 are paired by document, their interval is over documents.
@@ -40,6 +43,8 @@ LONG_STEPS = LONG_TOKENS // A_STEP
 CHECKPOINTS = tuple(tokens // A_STEP for tokens in COUNTED)
 EVALUATIONS = 20
 HOT_RATE = 3e-2
+TRIALS, TRIAL_STEPS = (2e-3, 4e-3, 8e-3, 1.6e-2), 400
+LIVE_TRIALS = (3e-3, 6e-3, 1.2e-2, 2.4e-2)
 DOCUMENTS, DOCUMENT_BYTES, ORDERS = SIZE.documents, SIZE.document_bytes, (1, 2, 3, 4, 5)
 BEGINNINGS = ("The president of the United States", "The population of the country", "def main(")
 SETTING = {
@@ -48,13 +53,15 @@ SETTING = {
     "heads": SIZE.heads, "key_value_heads": SIZE.key_value_heads, "head_width": SIZE.head_width,
     "mlp_width": SIZE.mlp_width, "counted": COUNTED, "documents": DOCUMENTS, "document_bytes": DOCUMENT_BYTES,
     "orders": ORDERS, "share": SIZE.share, "short_steps": SIZE.steps, "short_batch": SIZE.batch_size,
-    "short_rate": SIZE.learning_rate, "hot_rate": HOT_RATE, "beginnings": BEGINNINGS,
+    "short_rate": SIZE.learning_rate, "hot_rate": HOT_RATE, "trials": (TRIALS, TRIAL_STEPS, LIVE_TRIALS),
+    "beginnings": BEGINNINGS,
 }  # fmt: skip
 SHORT = {
     **{f"short-{seed}": {"seed": seed} for seed in SEEDS}, "across": {"across": True}, "leak": {"leak": True},
     "hot": {"learning_rate": HOT_RATE, "warmup_steps": 0}, "usual": {"learning_rate": HOT_RATE},
 }  # fmt: skip
-POINTS = ("short-0", *[f"ngram-{tokens}" for tokens in COUNTED], "long", "heads", *[name for name in SHORT][1:])
+TRIED = {f"trial-{rate:g}": rate for rate in TRIALS} | {f"live-{rate:g}": rate for rate in LIVE_TRIALS}
+POINTS = ("short-0", *[f"ngram-{tokens}" for tokens in COUNTED], "long", "heads", *[*SHORT][1:], *TRIED)
 
 
 def measure(point, run, folder):
@@ -70,6 +77,8 @@ def measure(point, run, folder):
     """
     if point in SHORT:
         return short(run, folder, **SHORT[point])
+    if point in TRIED:
+        return trial(run, folder, TRIED[point], live=point.startswith("live"))
     stream = pretrain.corpus_stream("cpu", share=1.0)
     name, _, tokens = point.partition("-")
     if name == "ngram":
@@ -132,6 +141,15 @@ def short(run, folder, *, seed=0, across=False, leak=False, **changed):
         transformer_weights.place(honest, dict(module.model.named_parameters()))
         known["honest"] = exam(pretrain.PretrainLoss(honest))
     return known
+
+
+def trial(run, folder, rate, *, live):
+    """A learning rate tried to the end of its schedule: the live run, or the first steps of `long`."""
+    stream = pretrain.corpus_stream("cpu", share=None if live else 1.0)
+    recipe = pretrain.recipe_of("cpu") if live else replace(long_recipe(), steps=TRIAL_STEPS)
+    recipe = replace(recipe, learning_rate=rate, evaluate_at=(recipe.steps,))
+    job = pretrain.job("cpu", stream=stream, recipe=recipe, rows=recipe.steps * recipe.batch_size)
+    return learned(job, run, folder, Exam(stream, "validation"))[1]
 
 
 class Exam:
@@ -224,7 +242,8 @@ def summary(points):
 
     Returns:
         {"curve": [(tokens, bits a byte, first copy, second copy)] of `long`, "ngrams": {tokens: bits a byte},
-        "short": {name: bits a byte}, "gaps": {tokens: (n-gram − transformer in bits a byte, low, high)}}.
+        "short": {name: bits a byte}, "tried": the same on validation
+        documents, "gaps": {tokens: (n-gram − transformer in bits a byte, low, high)}}.
     """
     curve = []
     if "long" in points:
@@ -234,12 +253,17 @@ def summary(points):
             for step, found in every.items()
         ]
     counted = {tokens: points[f"ngram-{tokens}"] for tokens in COUNTED if f"ngram-{tokens}" in points}
-    short_runs = {name: points[name] for name in SHORT if "evaluations" in points.get(name, {})}
-    ends = {name: list(point["evaluations"].values())[-1]["bits_per_byte"] for name, point in short_runs.items()}
+    short_runs, tried = ends_of(points, SHORT), ends_of(points, TRIED)
     return {
         "curve": curve, "ngrams": {str(tokens): point["bits_per_byte"] for tokens, point in counted.items()},
-        "short": ends, "gaps": gaps(points, counted),
+        "short": short_runs, "tried": tried, "gaps": gaps(points, counted),
     }  # fmt: skip
+
+
+def ends_of(points, names):
+    """{name: bits a byte at the end} of the points that came to one."""
+    done = {name: points[name] for name in names if "evaluations" in points.get(name, {})}
+    return {name: list(point["evaluations"].values())[-1]["bits_per_byte"] for name, point in done.items()}
 
 
 def gaps(points, counted):

@@ -194,6 +194,21 @@ def test_newest_knows_no_constraints():
     assert drift.without_constraints(options) == ["--index-url", "b"]
 
 
+def test_its_tests_know_none_either(tmp_path, monkeypatch):
+    """They install, too: what this machine's pip settings say of torch would forbid them the newest."""
+    seen = {}
+
+    def pytest_run(command, env, **_):
+        seen.update(constraint=Path(env["PIP_CONSTRAINT"]).read_text(encoding="utf-8"), words=command[-1])
+        return subprocess.CompletedProcess(command, 0, stdout="9 passed in 1 s\n")
+
+    one = drift.Drift("newest", tmp_path, sys.executable)
+    one.place.mkdir()
+    monkeypatch.setattr(subprocess, "run", pytest_run)
+    assert one.tests(("tests",)) == "9 passed in 1 s"
+    assert seen == {"constraint": "", "words": "tests"}
+
+
 def test_pins_are_read_by_the_names_of_the_index():
     text = "# tested on Python 3.11; more\nhuggingface_hub==2.4.0\nJinja2==3.1.6\n"
     assert drift.pins(text) == {"huggingface-hub": "2.4.0", "jinja2": "3.1.6", "Python": "3.11"}

@@ -114,11 +114,16 @@ class VersionSet:
         tools = [line for line in lines[len(requirements.declared()) :] if not line.startswith(ENGINES)]
         self.uv(*tools, "httpx", pins=[f"{name}=={version}" for name, version in self.versions().items()])
 
-    def tests(self, words):
-        """Run tests of the clone with what lies there now; the last line of pytest."""
+    def tests(self, words, **settings):
+        """Run tests of the clone with what lies there now; the last line of pytest.
+
+        Args:
+            words: for pytest.
+            settings: environment variables beside those of this process.
+        """
         path = os.pathsep.join([*([str(self.shadow)] if self.shadow.is_dir() else []), str(ROOT)])
         command = [self.python, "-m", "pytest", "-p", "no:cacheprovider", "--tb=short", *words]
-        variables = {**os.environ, "PYTHONPATH": path}
+        variables = {**os.environ, "PYTHONPATH": path, **settings}
         done = subprocess.run(
             command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True, encoding="utf-8", errors="replace"
         )
