@@ -84,6 +84,13 @@ def test_slips_are_named(checker, slip, named, capsys):
     assert named in capsys.readouterr().out
 
 
+def test_the_stubs_of_the_notebook_are_told_so(capsys):
+    assert not check.check_shouting(lambda text: ...)
+    assert not check.check_digit(lambda payload: ...)
+    assert not check.check_containment(lambda short, long: ...)
+    assert capsys.readouterr().out.count("returns nothing yet") == 3
+
+
 def test_merged_agrees_with_the_tokenizer():
     merges = [tuple(half.encode() for half in pair) for pair in check._MERGES]
     pairs = tokenization.BytePairs(merges)
