@@ -8,6 +8,7 @@ import html
 import ipywidgets
 
 from course_utils.data import instructions, prompts
+from course_utils.evaluation import resources
 from course_utils.models import sampling
 from course_utils.reporting import plot_checks
 from course_utils.reporting.plots import OURS, visible_token
@@ -151,3 +152,88 @@ def pair_html(first, second, *, left):
         f"<td style='{cell}'><b>{side}</b> {html.escape(text)}</td>" for side, text in (("A", first), ("B", second))
     )
     return f"<table><tr>{texts}</tr></table><p>{left} to go</p>"
+
+
+def training_calculator(model="Llama 3 405B", chip="H100", chips=16_000):
+    """Model, tokens, chips and utilisation to move; below them FLOPs, days, energy and money.
+
+    Its plain twin is `training_html`, over the functions of `resources`.
+    """
+    wide = {"description_width": "initial"}
+    of = ipywidgets.Dropdown(options=list(resources.MODELS), value=model, description="model")
+    on = ipywidgets.Dropdown(options=list(resources.CHIPS), value=chip, description="chip")
+    count = ipywidgets.BoundedIntText(value=chips, min=1, max=1_000_000, description="chips")
+    used = ipywidgets.FloatSlider(value=0.4, min=0.05, max=0.9, step=0.05, description="utilisation", style=wide)
+    hour = ipywidgets.BoundedFloatText(value=2.0, min=0.01, max=100, step=0.5, description="$ an hour", style=wide)
+    shown = ipywidgets.HTML()
+
+    def look(_=None):
+        shown.value = training_html(of.value, on.value, count.value, used.value, hour.value)
+
+    return _calculator([of, on, count, used, hour], look, shown)
+
+
+def training_html(model, chip, chips, utilisation, hour):
+    """A table of what training a model costs; arguments as the widget has them."""
+    model, chip = resources.MODELS[model], resources.CHIPS[chip]
+    flops = resources.training_flops(model.parameters, model.tokens)
+    days = resources.training_days(flops, chip, chips, utilisation=utilisation)
+    return _facts(
+        {
+            "FLOPs": f"{flops:.2e}",
+            "memory for weights and optimiser": f"{resources.training_bytes(model.parameters) / 1e9:,.0f} GB",
+            "chips that this fills": f"{resources.training_bytes(model.parameters) / chip.memory:,.1f}",
+            "days": f"{days:,.1f}",
+            "energy": f"{resources.energy_kwh(days, chip, chips):,.0f} kWh",
+            "rent": f"${resources.money(days, chips, hour=hour):,.0f}",
+        }
+    )
+
+
+def serving_calculator(model="Llama 3 8B", chip="H100", users=16, tokens=2000):
+    """Model, chip, users and their tokens to move; below them cache, speed and the price of a million answers.
+
+    Its plain twin is `serving_html`.
+    """
+    of = ipywidgets.Dropdown(options=list(resources.MODELS), value=model, description="model")
+    on = ipywidgets.Dropdown(options=list(resources.CHIPS), value=chip, description="chip")
+    many = ipywidgets.BoundedIntText(value=users, min=1, max=100_000, description="users")
+    each = ipywidgets.BoundedIntText(value=tokens, min=1, max=1_000_000, description="tokens each")
+    shown = ipywidgets.HTML()
+
+    def look(_=None):
+        shown.value = serving_html(of.value, on.value, many.value, each.value)
+
+    return _calculator([of, on, many, each], look, shown)
+
+
+def serving_html(model, chip, users, tokens):
+    """A table of what serving a model costs, on as many chips as its weights and caches fill."""
+    model, chip = resources.MODELS[model], resources.CHIPS[chip]
+    cache = resources.cache_bytes(model, tokens)
+    chips = max(1, -(-int(model.parameters * 2 + users * cache) // int(chip.memory)))
+    served = resources.answers(model, chip, users, tokens, chips=chips)
+    return _facts(
+        {
+            "chips that weights and caches fill": f"{chips:,}",
+            "cache of one user": f"{cache / 1e6:,.1f} MB",
+            "tokens a second, all users": f"{served['tokens_a_second']:,.0f}",
+            "tokens a second, one user": f"{served['per_user']:,.1f}",
+            "a million answers of 200 tokens": f"${served['dollars']:,.0f}, {served['kwh']:,.0f} kWh",
+        }
+    )
+
+
+def _calculator(controls, look, shown):
+    for widget in controls:
+        widget.observe(look, names="value")
+    look()
+    return ipywidgets.VBox([*controls, shown])
+
+
+def _facts(facts):
+    cell = "padding:2px 12px;font-size:16px"
+    rows = "".join(
+        f"<tr><td style='{cell}'>{name}</td><td style='{cell}'><b>{of}</b></td></tr>" for name, of in facts.items()
+    )
+    return f"<table>{rows}</table>"

@@ -19,6 +19,8 @@ COLAB = {
     "Text": {"value", "description", "continuous_update", "layout"},
     "Textarea": {"value", "description", "continuous_update", "layout"},
     "FloatSlider": {"value", "style", "min", "max", "step", "description", "layout"},
+    "BoundedIntText": {"value", "min", "max", "step", "description", "style", "layout"},
+    "BoundedFloatText": {"value", "min", "max", "step", "description", "style", "layout"},
     "Button": {"description", "layout"},
     "Dropdown": {"options", "value", "description", "layout"},
     "HTML": {"value", "layout"},
@@ -189,3 +191,16 @@ def test_the_last_word_may_be_another():
         mine.choose(number, "A")
     shown, _ = _parts(widgets.pair_rater(mine, told="{right} of {all} for ours"))
     assert f"Done: {int(mine.right.sum())} of 3 for ours." in shown.value
+
+
+def test_calculators_say_the_same_as_their_functions():
+    from course_utils.evaluation import resources
+
+    box = widgets.training_calculator()
+    assert "3.79e+25" in box.children[-1].value
+    box.children[2].value = 8_000  # half the chips, twice the days
+    flops = resources.training_flops(405e9, 15.6e12)
+    assert f"{resources.training_days(flops, resources.CHIPS['H100'], 8_000):,.1f}" in box.children[-1].value
+    served = widgets.serving_calculator("GPT-3")
+    assert "<b>7</b>" in served.children[-1].value, "350 GB of weights and 151 GB of caches on chips of 80 GB"
+    assert f"{resources.cache_bytes(resources.MODELS['GPT-3'], 2000) / 1e6:,.1f} MB" in served.children[-1].value
