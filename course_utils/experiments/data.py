@@ -36,12 +36,12 @@ from course_utils.training import pretrain, sft
 
 SEEDS, ARMS = (0, 1, 2), ("raw", "filtered", "copied", "deduplicated")
 SOURCES = ("news", "web-pages", "wiki-summaries", "reviews", "manual", "code", "speeches")
-STEPS, BATCH, LENGTH, RATE, WARMUP, VOCABULARY = 480, 8, 256, 3e-3, 40, 512
+STEPS, BATCH, LENGTH, RATE, WARMUP, VOCABULARY = 320, 8, 256, 3e-3, 40, 512
 WIDTH, LAYERS, HEADS, KEY_VALUE_HEADS, HEAD_WIDTH, MLP_WIDTH = 128, 4, 4, 2, 32, 256
 TOKENS = STEPS * BATCH * LENGTH
 LEARNED_FROM = 400  # documents that the merges are learned from
-EACH, COPIES = 4, canaries.COPIES
-DOCUMENTS, BYTES = 30, 1500
+EACH, COPIES = 3, canaries.COPIES
+DOCUMENTS, BYTES = 20, 1500
 OTHERS = memorised.OTHERS
 SETTING = {
     "seeds": SEEDS, "arms": ARMS, "sources": SOURCES, "characters": training_sets.CHARACTERS, "tokens": TOKENS,
