@@ -33,8 +33,8 @@ from course_utils.reporting import records
 REFERENCE = Path(__file__).resolve().parents[2] / "notebooks" / "reference"
 # experiment → its module, with POINTS, SETTING, measure(point, run, folder) and summary(points)
 EXPERIMENTS = {
-    "data": "course_utils.experiments.data",
     "language_models": "course_utils.experiments.language_models",
+    "data": "course_utils.experiments.data",
     "pretrain": "course_utils.experiments.pretrain",
     "icl": "course_utils.experiments.in_context",
     "sft": "course_utils.experiments.sft",
