@@ -38,3 +38,16 @@ def test_steps_are_paired_by_document():
 def test_points_name_the_tasks():
     named = [point.removeprefix("tasks-") for point in experiment.POINTS if point.startswith("tasks-")]
     assert named == list(tasks.NAMES) and set(experiment.POINTS) > {"context", "random"}
+
+
+def test_the_transformer_joins_where_its_documents_are_the_same():
+    bits = {name: [100.0, 101.0, 99.0] for name in ("order 1", "order 2", "order 5", "gemma")}
+    point = {"ids": ["a", "b", "c"], "bytes": [20] * 3, "bits": bits}
+    long = {"long": {"evaluations": {"9": {"bits": [90.0] * 3}, "10": {"bits": [80.0] * 3}}}}
+    assert experiment.of_long_run(point, long) is None
+    assert experiment.of_long_run(point, long | {"ngram-9": {"ids": ["a", "c", "b"]}}) is None
+    joined = experiment.of_long_run(point, long | {"ngram-9": {"ids": ["a", "b", "c"]}})
+    assert joined == [80.0] * 3, "the last evaluation"
+    assert list(experiment.of_context(point, joined)["steps"])[-2:] == [
+        "transformer over order 5", "gemma over transformer",
+    ]  # fmt: skip
