@@ -40,3 +40,21 @@ class Pretraining(Recipe):
     def tokens(self):
         """How many the live run reads."""
         return self.steps * self.batch_size * self.length
+
+
+@dataclass(frozen=True)
+class DataProcessing(Recipe):
+    """02 Data processing: how much of the corpus each step looks at; a sample, as the whole takes minutes a step."""
+
+    pages: int  # web pages; there are 300
+    articles: int  # of news
+    judged: int  # documents of each other source that meet the rules for web pages
+    copied: int  # articles that are copied four times, to count what banding misses
+    words: int  # of each of these, from its beginning
+    planted: int  # pages that get a private item
+    characters: int  # of each of these, from its beginning
+    lesson: int  # web pages from which merges are learned
+    vocabulary: int  # tokens, the 256 bytes counted in
+    held_out: int  # held-out texts that are looked for in training text
+    piped: int  # documents that pass through the whole pipeline
+    shard: int  # characters of a shard there

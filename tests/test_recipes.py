@@ -1,6 +1,7 @@
 """Every notebook has a size on every tier, and no size that its claims could not bear."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from course_utils import recipes, runtime
 from course_utils.data import reviews
 from course_utils.experiments import comparison
 
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 ROWS = [(number, tier) for number in recipes.notebooks() for tier in recipes.TIERS]
 
 
@@ -28,6 +30,8 @@ def test_each_row_is_whole_and_fixed(number, tier):
 def test_a_notebook_goes_by_number_or_name():
     assert recipes.of("05_in_context_learning", "cpu") is recipes.of("05", "cpu")
     assert recipes.notebooks() == sorted(recipes.notebooks())
+    there = {path.name[:2] for path in NOTEBOOKS.glob("*.ipynb")}
+    assert set(recipes.notebooks()) == there and recipes.COMING.isdisjoint(there)
     assert {"00", "05"} <= set(recipes.notebooks())
 
 

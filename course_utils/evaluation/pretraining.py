@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
+from course_utils.data import many_tasks as tasks
+from course_utils.evaluation import many_tasks
 from course_utils.models import kv_cache
 from course_utils.models.logprobs import token_logprobs
 from course_utils.models.transformer import attention_weights
@@ -174,3 +176,22 @@ def write(model, stream, text, *, max_new_tokens=40, temperature=0.8, seed=0):
     prompt = stream.encode(text)
     new = kv_cache.generate(model, [prompt], max_new_tokens=max_new_tokens, pick=pick, stop_tokens=(stream.boundary,))
     return stream.decode([*prompt[1:], *(token for token in new[0] if token != stream.boundary)])
+
+
+def of_tasks(model, stream, *, context, names=tasks.NAMES, shots=(0, 8)):
+    """How a small model does the six tasks of `data.many_tasks`, asked in words as a large one is.
+
+    Args:
+        context: the most tokens that it reads; a longer prompt loses its beginning.
+        names: of the tasks.
+        shots: examples shown; one draw of each.
+
+    Returns:
+        {task: {str(shots): share of right answers, calibrated; "chance": 1 / labels}}.
+    """
+    answerer, found = many_tasks.by_logits(model, stream.tokenizer.encode, context=context), {}
+    for name in names:
+        task = tasks.load(name)
+        right = {str(n): many_tasks.over_draws(answerer, task, n, 1)["calibrated"].mean().item() for n in shots}
+        found[name] = right | {"chance": 1 / len(task.words)}
+    return found

@@ -11,6 +11,7 @@ Written down before the run:
     hot, usual      HOT_RATE without warm-up, and with
     leak            a mask that sees the token to be predicted: by what it says itself, and read honestly
     heads           the induction score of each head, at the four checkpoints of `long`
+    tasks-N         the six tasks of `language_models`, asked of the N-th checkpoint of `long`
     trial-RATE      TRIAL_STEPS of `long`'s batches at a rate of TRIALS, judged on validation documents
     live-RATE       the live run at a rate of LIVE_TRIALS, judged there, too: RATE and the recipe's rate are the best of
                     these; no test document is looked at
@@ -61,7 +62,8 @@ SHORT = {
     "hot": {"learning_rate": HOT_RATE, "warmup_steps": 0}, "usual": {"learning_rate": HOT_RATE},
 }  # fmt: skip
 TRIED = {f"trial-{rate:g}": rate for rate in TRIALS} | {f"live-{rate:g}": rate for rate in LIVE_TRIALS}
-POINTS = ("short-0", *[f"ngram-{tokens}" for tokens in COUNTED], "long", "heads", *[*SHORT][1:], *TRIED)
+TASKS = tuple(f"tasks-{number}" for number in range(len(CHECKPOINTS)))
+POINTS = ("short-0", *[f"ngram-{tokens}" for tokens in COUNTED], "long", "heads", *TASKS, *[*SHORT][1:], *TRIED)
 
 
 def measure(point, run, folder):
@@ -73,7 +75,7 @@ def measure(point, run, folder):
         folder: where its training run and the weights of `long` live; one that was killed goes on there.
 
     Raises:
-        ValueError: `heads` needs weights of `long` that are not there.
+        ValueError: `heads` and `tasks` need weights of `long` that are not there.
     """
     if point in SHORT:
         return short(run, folder, **SHORT[point])
@@ -85,6 +87,10 @@ def measure(point, run, folder):
         return counting(stream, int(tokens))
     if name == "heads":
         return {str(step): _rounded(_heads(long_model(folder.parent / "long", step), stream)) for step in CHECKPOINTS}
+    if name == "tasks":
+        step = CHECKPOINTS[int(tokens)]
+        found = pretraining.of_tasks(long_model(folder.parent / "long", step), stream, context=SIZE.length)
+        return {"tokens": step * A_STEP, "tasks": found}
     return long(run, folder, stream)
 
 

@@ -127,6 +127,11 @@ def speeches():
             yield path.rpartition("/")[2].removesuffix(".txt"), wheel.read(path).decode("utf-8")
 
 
+def django_files(chosen):
+    """(path, text) of Django's files for which `chosen(path)` holds, such as its translations."""
+    return _members("django", chosen)
+
+
 def manual():
     """The manual of Django, a page each, with its markup."""
     for path, text in _members("django", lambda path: path.startswith("docs/") and path.endswith(".txt")):

@@ -42,6 +42,12 @@ def test_the_solution_is_right_in_any_form(checker, right, capsys):
     assert checker(right) and capsys.readouterr().out.startswith("✓")
 
 
+def test_lists_of_ones_and_zeros_will_do_as_well():
+    assert check.check_visible(lambda tokens, boundary: visible(tokens, boundary).astype(int).tolist())
+    assert check.check_schedule(lambda *case: torch.tensor(rate(*map(float, case))))
+    assert check.check_follower(lambda tokens: np.array(follower(tokens)))
+
+
 @pytest.mark.parametrize(
     ("checker", "wrong", "said"),
     [

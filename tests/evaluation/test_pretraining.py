@@ -6,6 +6,7 @@ import pytest
 import torch
 from helpers import tiny_stream
 
+from course_utils.data import many_tasks as tasks
 from course_utils.evaluation import pretraining
 from course_utils.models import ngram
 from course_utils.training import pretrain
@@ -90,3 +91,16 @@ def test_a_sample_begins_as_asked_and_repeats_with_its_seed(model, tmp_path):
     said = pretraining.write(model, stream, "the rain", max_new_tokens=6)
     assert said.startswith("the rain") and said == pretraining.write(model, stream, "the rain", max_new_tokens=6)
     assert said != pretraining.write(model, stream, "the rain", max_new_tokens=6, seed=1)
+
+
+def test_a_small_model_is_asked_in_words(model, tmp_path, monkeypatch):
+    stream, rows = tiny_stream.make(tmp_path), []
+    for number in range(12):
+        rows.append(tasks.Example(f"the rain {number}", number % 2))
+    task = tasks.Task(
+        "rain", "{text} is it?", (" old", " plain"), rows[:4], ("old land", "rain on", "a plain"), rows[4:]
+    )
+    monkeypatch.setattr(tasks, "load", lambda name: task)
+    found = pretraining.of_tasks(model, stream, context=32, names=("rain",), shots=(0, 2))
+    assert set(found["rain"]) == {"0", "2", "chance"} and found["rain"]["chance"] == 0.5
+    assert all(0 <= found["rain"][shots] <= 1 for shots in ("0", "2"))

@@ -65,6 +65,17 @@ def test_all_points_and_their_summary(small, tmp_path):
     assert low <= gap <= high
 
 
+def test_the_tasks_are_asked_of_a_checkpoint(small, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        pretraining, "of_tasks", lambda model, stream, context: asked.append(context) or {"sarcasm": {"0": 0.5}}
+    )
+    monkeypatch.setattr(experiment, "long_model", lambda folder, step: (folder.name, step))
+    found = experiment.measure("tasks-1", small, tmp_path / "tasks-1")
+    assert found == {"tokens": 192, "tasks": {"sarcasm": {"0": 0.5}}} and asked == [16]
+    assert {"tasks-0", "tasks-3"} <= set(experiment.POINTS)
+
+
 def test_heads_need_the_long_run(small, tmp_path):
     with pytest.raises(ValueError, match=r"weights-3.safetensors is missing: the point `long` writes it"):
         experiment.measure("heads", small, tmp_path / "heads")
