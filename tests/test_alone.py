@@ -156,6 +156,13 @@ shown, buttons = widgets.pair_rater(mine).children
 first = "good 0" in shown.value
 buttons.children[0].click(), buttons.children[1].click()
 print("RATER", first, mine.choices == {0: "A", 1: "B"}, "Done:" in shown.value)
+def moved(box):
+    *given, shown = box.children
+    inputs = [one for part in given for one in getattr(part, "children", (part,))]
+    before = shown.value
+    next(one for one in inputs if isinstance(one, ipywidgets.BoundedIntText)).value = 7
+    return shown.value != before
+print("CALCULATORS", moved(widgets.training_calculator()), moved(widgets.serving_calculator()))
 """
 
 
@@ -166,12 +173,20 @@ def test_every_widget_works_beside_colabs_widgets(alone):
     assert "EDITOR True True 7.7.1" in printed, printed
     assert "MASK True" in printed, printed
     assert "RATER True True True" in printed, printed
+    assert "CALCULATORS True True" in printed, printed
     public = {
-        name for name, thing in vars(widgets).items() if callable(thing) and "ipywidgets" in thing.__code__.co_names
+        name
+        for name, thing in vars(widgets).items()
+        if callable(thing) and name[0] != "_" and "ipywidgets" in thing.__code__.co_names
     }
-    assert public == {"next_token_explorer", "example_editor", "mask_viewer", "pair_rater"}, (
-        "a new widget belongs into MOVE"
-    )
+    assert public == {
+        "next_token_explorer",
+        "example_editor",
+        "mask_viewer",
+        "pair_rater",
+        "training_calculator",
+        "serving_calculator",
+    }, "a new widget belongs into MOVE"
 
 
 def little_tqdm(folder, version="4.99"):

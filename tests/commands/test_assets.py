@@ -29,6 +29,8 @@ def test_list_says_what_is_here(capsys):
         "reviews: here",
         "instructions: here",
         "corpus: here",
+        "exams: here",
+        "small-talk: here",
     ]
 
 
@@ -51,7 +53,7 @@ def test_fetch_of_all_also_converts_the_model(monkeypatch, capsys):
     monkeypatch.setattr(base, "is_prepared", lambda: False)
     monkeypatch.setattr(base, "prepare", lambda report: done.append("converted"))
     assert main(["fetch"]) == 0
-    assert done == ["base-model", "reviews", "instructions", "corpus", "converted"]
+    assert done == ["base-model", "reviews", "instructions", "corpus", "exams", "small-talk", "converted"]
     done.clear()
     assert main(["fetch", "reviews"]) == 0
     assert done == ["reviews"]
@@ -64,6 +66,8 @@ def test_fetch_when_all_is_here_is_quick_and_offline(capsys):
         "reviews: here and whole, 6 MB",
         "instructions: here and whole, 4 MB",
         "corpus: here and whole, 41 MB",
+        "exams: here and whole, 46 MB",
+        "small-talk: here and whole, 0 MB",
         "base-model: converted copy is here",
     ]
 
