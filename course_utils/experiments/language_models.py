@@ -159,13 +159,32 @@ def summary(points):
     return found
 
 
-def of_context(point):
-    """Bits a byte of each model, and by how many each needs fewer than the one before it."""
+def of_context(point, transformer=None):
+    """Bits a byte of each model, and by how many each needs fewer than the one before it.
+
+    Args:
+        point: what `measure` gave for "context".
+        transformer: the bits of each document of one more model, which stands between counting and Gemma.
+    """
     size = torch.tensor(point["bytes"], dtype=torch.float64)
-    spent = {name: torch.tensor(of, dtype=torch.float64) for name, of in point["bits"].items()}
-    ladder = [f"order {order}" for order in (1, 2, 5)] + ["gemma"]
+    given = point["bits"] if transformer is None else point["bits"] | {"transformer": transformer}
+    spent = {name: torch.tensor(of, dtype=torch.float64) for name, of in given.items()}
+    ladder = [name for name in ("order 1", "order 2", "order 5", "transformer", "gemma") if name in spent]
     steps = {f"{new} over {old}": gain(spent[old], spent[new], size) for old, new in pairwise(ladder)}
     return {"bits_per_byte": {name: (of.sum() / size.sum()).item() for name, of in spent.items()}, "steps": steps}
+
+
+def of_long_run(point, pretrained):
+    """The bits of each document that the long run of `pretrain` needs at its end; None if not recorded for these.
+
+    Args:
+        point: of "context". pretrained: {name: point} of that record.
+    """
+    known = [of for name, of in pretrained.items() if name.startswith("ngram-") and of.get("ids") == point["ids"]]
+    if "long" not in pretrained or not known or not pretrained["long"]["evaluations"]:
+        return None
+    evaluations = pretrained["long"]["evaluations"]
+    return evaluations[max(evaluations, key=int)]["bits"]
 
 
 def gain(old, new, size):

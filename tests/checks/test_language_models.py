@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from course_utils.checks import language_models as checks
@@ -52,3 +53,10 @@ def test_solutions_pass_and_stubs_do_not(check, solution, capsys):
 def test_slips_are_named(check, slip, named, capsys):
     assert not check(slip)
     assert named in capsys.readouterr().out
+
+
+def test_an_array_or_a_whole_number_is_an_answer(capsys):
+    assert checks.check_bits_per_byte(lambda p, t: -np.sum(p) / np.log(2) / len(t.encode()))
+    assert checks.check_kneser_ney(lambda c, n, f, d, s: np.float64(kneser_ney(c, n, f, d, s)))
+    assert checks.check_cache_bytes(lambda a, b, c, t: 4 * a * b * c * t)
+    assert capsys.readouterr().out.count("✓") == 3

@@ -64,3 +64,15 @@ def test_each_step_of_the_ladder_is_paired_by_document():
     assert found["steps"]["order 2 over order 1"] == pytest.approx([2, 2, 2])
     assert experiment.gain([3.0, 5.0], [1.0, 1.0], torch.tensor([1, 2]))[0] == 2
     assert experiment.summary({}) == {}
+
+
+def test_the_transformer_joins_where_its_documents_are_the_same():
+    bits = {name: [100.0, 101.0, 99.0] for name in ("order 1", "order 2", "order 5", "gemma")}
+    point = {"ids": ["a", "b", "c"], "bytes": [20] * 3, "bits": bits}
+    long = {"long": {"evaluations": {"9": {"bits": [90.0] * 3}, "10": {"bits": [80.0] * 3}}}}
+    assert experiment.of_long_run(point, long) is None
+    assert experiment.of_long_run(point, long | {"ngram-9": {"ids": ["a", "c", "b"]}}) is None
+    joined = experiment.of_long_run(point, long | {"ngram-9": {"ids": ["a", "b", "c"]}})
+    assert joined == [80.0] * 3, "the last evaluation"
+    steps = list(experiment.of_context(point, joined)["steps"])
+    assert steps[-2:] == ["transformer over order 5", "gemma over transformer"]
