@@ -216,7 +216,7 @@ _SHOTS = (0, 1, 2, 4, 8, 16)
 _FLIPPED = (0.0, 0.25, 0.5, 0.75, 1.0)
 _WRITTEN = (0, 1, 2, 8)
 
-COMING = {"03"}  # its experiment runs already, and reads these sizes; its notebook is not finished
+COMING = {"01", "03"}  # their experiments run already, and read these sizes; their notebooks are not finished
 _ROWS = {
     "00": {
         "cpu": Start(0.8, 2, True, 40, 100, 512),
@@ -224,7 +224,7 @@ _ROWS = {
         "gpu-24gb": Start(1, 3, False, 40, 400, 4096),
         "gpu-80gb": Start(1.2, 1.1, True, 40, 400, 4096),
     },
-    "01": {tier: LanguageModels(1.5, 4, False, 600_000, 6_000, 40, 40) for tier in TIERS},
+    "01": {tier: LanguageModels(1.5, 2.5, False, 600_000, 6_000, 40, 40) for tier in TIERS},
     "02": dict.fromkeys(TIERS, DataProcessing(1.5, 3, False, 300, 400, 60, 80, 120, 220, 2000, 60, 700, 60, 80, 60000)),
     "03": {
         "cpu": Pretraining(3, 1.5, False, 160, 4, 4, 3e-3, 256, 4096, 192, 6, 6, 2, 32, 512, 24, 768, 0.1),
