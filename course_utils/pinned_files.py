@@ -144,14 +144,18 @@ def _members(table, source, folder=""):
         yield Member(folder + name, digest, int(size), (source + name,))
 
 
-def _whole(table):
-    """(downloads, members) of a table of packages that are kept as they come; each line tells project and version."""
+def _kept_whole(table, **told):
+    """The Asset of a table of packages that are kept as they come; each line tells project and version.
+
+    Args:
+        told: what else an Asset says of itself.
+    """
     downloads, members = [], []
     for number, (digest, size, name) in enumerate(map(str.split, table.strip().splitlines())):
         project, version = name.removesuffix(".tar.gz").split("-")[:2]
         downloads.append(Download(project.replace("_", "-"), version, name, digest, int(size)))
         members.append(Member(name, digest, int(size), (f"{number}/",)))
-    return tuple(downloads), tuple(members)
+    return Asset(downloads=tuple(downloads), members=tuple(members), **told)
 
 
 def _base_model():
@@ -208,37 +212,31 @@ def _instructions():
 
 
 def _corpus():
-    downloads, members = _whole(_CORPUS)
-    return Asset(
+    return _kept_whole(
+        _CORPUS,
         name="corpus",
         purpose="documents to learn from: news, articles, plays, speeches, a manual, code; with `instructions` 42 MB",
         licence="by source, see course_utils/text/corpus_sources.py: public domain, CC BY-SA, BSD; news: publishers'",
-        downloads=downloads,
-        members=members,
         notebooks=_FOUNDATIONS,
     )
 
 
 def _exams():
-    downloads, members = _whole(_EXAMS)
-    return Asset(
+    return _kept_whole(
+        _EXAMS,
         name="exams",
         purpose="questions with right answers: two choices in science, headlines serious or not, and many more",
         licence="MIT, with exceptions by set that its LICENSE.md lists; those sets are not read",
-        downloads=downloads,
-        members=members,
         notebooks=("01",),
     )
 
 
 def _small_talk():
-    downloads, members = _whole(_SMALL_TALK)
-    return Asset(
+    return _kept_whole(
+        _SMALL_TALK,
         name="small-talk",
         purpose="7,600 short dialogues in 28 languages",
         licence="BSD-3-Clause (ChatterBot's authors)",
-        downloads=downloads,
-        members=members,
         notebooks=("01",),
     )
 
