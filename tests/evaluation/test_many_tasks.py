@@ -54,3 +54,16 @@ def test_logits_of_any_kind_give_the_scores_of_a_prompted_model(task, tiny_model
 def test_where_a_specialist_draws_level():
     assert many_tasks.level_at({8: 0.6, 16: 0.8, 32: 0.7, 64: 0.8}, 0.75) == 64
     assert many_tasks.level_at({8: 0.8, 16: 0.9}, 0.75) == 8 and many_tasks.level_at({8: 0.5}, 0.75) is None
+
+
+def test_of_a_prompt_that_is_too_long_the_first_tokens_go(task):
+    read = []
+
+    def logits(ids):
+        read.append(ids)
+        return torch.zeros(*ids.shape, 256)
+
+    ask = many_tasks.by_logits(logits, lambda text: list(text.encode()), context=12)
+    ask(task, task.draw(8, seed=0), ["a film"])
+    # eleven of twelve bytes are read, the last one is only predicted; words of four and five letters
+    assert [bytes(row.tolist()) for row in torch.cat(read)] == [b"lm\nIt is ba", b"m\nIt is goo"]

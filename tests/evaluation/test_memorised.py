@@ -42,3 +42,9 @@ def test_a_secret_that_was_trained_on_is_ranked_first_and_recited(stream):
 def test_a_model_that_learned_nothing_ranks_it_anywhere(stream):
     found = [memorised.exposure(model_of(), stream, one, others=31) for one in canaries.make(0, each=2)]
     assert len({rank for rank, _ in found}) > 2 and all(1 <= rank <= 32 for rank, _ in found)
+
+
+def test_a_model_that_cannot_tell_has_exposed_nothing(stream, monkeypatch):
+    monkeypatch.setattr(memorised, "candidate_bits", lambda model, stream, prompt, secrets: torch.zeros(len(secrets)))
+    one = canaries.Canary("Runa Vasko", "271828", 100)
+    assert memorised.exposure(None, stream, one, others=7) == (8, 0.0)  # ties count against the secret

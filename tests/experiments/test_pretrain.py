@@ -90,3 +90,10 @@ def test_evaluations_are_spread_evenly_and_hold_what_is_asked():
     steps = experiment.log_steps(2000, 20, (61, 977))
     assert steps[0] == 2 and steps[-1] == 2000 and {61, 977} <= set(steps) and list(steps) == sorted(set(steps))
     assert max(experiment.CHECKPOINTS) == experiment.LONG_STEPS
+
+
+def test_a_gap_above_zero_means_that_the_transformer_needs_fewer_bits():
+    counted = {6144: {"bits": [80.0, 170.0, 240.0], "bytes": [10, 20, 30]}}
+    long = {"evaluations": {str(6144 // experiment.A_STEP): {"bits": [40.0, 80.0, 120.0]}}}
+    gap, low, high = experiment.gaps({"long": long}, counted)["6144"]
+    assert gap == pytest.approx((4 + 4.5 + 4) / 3) and 4 <= low <= gap <= high <= 4.5

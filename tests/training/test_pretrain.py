@@ -121,3 +121,7 @@ def test_decay_leaves_norms_alone_and_the_tiers_have_three_million_weights():
             model = Transformer(pretrain.config_of(recipes.of("03", tier)))
         assert 3e6 < sum(weight.numel() for weight in model.parameters()) < 3.5e6
         assert pretrain.recipe_of(tier).max_length == recipes.of("03", tier).length
+
+
+def test_the_rate_rises_in_a_tenth_of_the_steps():
+    assert pretrain.recipe_of("cpu", steps=50).warmup_steps == 5
