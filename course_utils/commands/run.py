@@ -1,6 +1,7 @@
 """`python -m course_utils run <experiment>`: an experiment too long for a notebook, resumable, its result committed.
 
 data: quality rules and copies taken out, at equal tokens, and what a model recites; about 40 minutes.
+rates: learning rates for pre-training, on validation documents; about 45 minutes.
 pretrain: a transformer of three million weights from nothing, n-grams on the same tokens, broken runs; about two hours.
 language_models: bits a byte of each kind of language model, six tasks with and without examples; about 30 minutes.
 icl: labels turned, swapped and calibrated, an instruction beside examples, naive Bayes; about 12 minutes.
@@ -35,6 +36,7 @@ REFERENCE = Path(__file__).resolve().parents[2] / "notebooks" / "reference"
 EXPERIMENTS = {
     "language_models": "course_utils.experiments.language_models",
     "data": "course_utils.experiments.data",
+    "rates": "course_utils.experiments.rates",
     "pretrain": "course_utils.experiments.pretrain",
     "icl": "course_utils.experiments.in_context",
     "sft": "course_utils.experiments.sft",

@@ -12,10 +12,8 @@ Written down before the run:
     leak            a mask that sees the token to be predicted: by what it says itself, and read honestly
     heads           the induction score of each head, at the four checkpoints of `long`
     tasks-N         the six tasks of `language_models`, asked of the N-th checkpoint of `long`
-    trial-RATE      TRIAL_STEPS of `long`'s batches at a rate of TRIALS, judged on validation documents
-    live-RATE       the live run at a rate of LIVE_TRIALS, judged there, too: RATE and the recipe's rate are the best of
-                    these; no test document is looked at
 
+RATE and the recipe's rate are what `run rates` found best on validation documents.
 Judge: bits a byte on the first DOCUMENT_BYTES of held-out test documents, DOCUMENTS of a source at most; differences
 are paired by document, their interval is over documents.
 """
@@ -37,15 +35,13 @@ from course_utils.text import token_stream
 from course_utils.training import pretrain
 
 SIZE = recipes.of("03", "cpu")
-SEEDS, LONG_TOKENS, BATCH, RATE, WARMUP = (0, 1, 2), 6_000_000, 8, 2e-3, 100
-COUNTED = (250_000, 1_000_000, 3_000_000, 6_000_000)  # tokens of the n-gram models, and of the four checkpoints
+SEEDS, LONG_TOKENS, BATCH, RATE, WARMUP = (0, 1, 2), 8_000_000, 8, 8e-3, 100
+COUNTED = (250_000, 1_000_000, 3_000_000, 8_000_000)  # tokens of the n-gram models, and of the four checkpoints
 A_STEP = BATCH * SIZE.length
 LONG_STEPS = LONG_TOKENS // A_STEP
 CHECKPOINTS = tuple(tokens // A_STEP for tokens in COUNTED)
 EVALUATIONS = 20
 HOT_RATE = 3e-2
-TRIALS, TRIAL_STEPS = (2e-3, 4e-3, 8e-3, 1.6e-2), 400
-LIVE_TRIALS = (3e-3, 6e-3, 1.2e-2, 2.4e-2)
 DOCUMENTS, DOCUMENT_BYTES, ORDERS = SIZE.documents, SIZE.document_bytes, (1, 2, 3, 4, 5)
 BEGINNINGS = ("The president of the United States", "The population of the country", "def main(")
 SETTING = {
@@ -54,16 +50,14 @@ SETTING = {
     "heads": SIZE.heads, "key_value_heads": SIZE.key_value_heads, "head_width": SIZE.head_width,
     "mlp_width": SIZE.mlp_width, "counted": COUNTED, "documents": DOCUMENTS, "document_bytes": DOCUMENT_BYTES,
     "orders": ORDERS, "share": SIZE.share, "short_steps": SIZE.steps, "short_batch": SIZE.batch_size,
-    "short_rate": SIZE.learning_rate, "hot_rate": HOT_RATE, "trials": (TRIALS, TRIAL_STEPS, LIVE_TRIALS),
-    "beginnings": BEGINNINGS,
+    "short_rate": SIZE.learning_rate, "hot_rate": HOT_RATE, "beginnings": BEGINNINGS,
 }  # fmt: skip
 SHORT = {
     **{f"short-{seed}": {"seed": seed} for seed in SEEDS}, "across": {"across": True}, "leak": {"leak": True},
     "hot": {"learning_rate": HOT_RATE, "warmup_steps": 0}, "usual": {"learning_rate": HOT_RATE},
 }  # fmt: skip
-TRIED = {f"trial-{rate:g}": rate for rate in TRIALS} | {f"live-{rate:g}": rate for rate in LIVE_TRIALS}
 TASKS = tuple(f"tasks-{number}" for number in range(len(CHECKPOINTS)))
-POINTS = ("short-0", *[f"ngram-{tokens}" for tokens in COUNTED], "long", "heads", *TASKS, *[*SHORT][1:], *TRIED)
+POINTS = ("short-0", *[f"ngram-{tokens}" for tokens in COUNTED], "long", "heads", *TASKS, *[*SHORT][1:])
 
 
 def measure(point, run, folder):
@@ -79,8 +73,6 @@ def measure(point, run, folder):
     """
     if point in SHORT:
         return short(run, folder, **SHORT[point])
-    if point in TRIED:
-        return trial(run, folder, TRIED[point], live=point.startswith("live"))
     stream = pretrain.corpus_stream("cpu", share=1.0)
     name, _, tokens = point.partition("-")
     if name == "ngram":
@@ -147,15 +139,6 @@ def short(run, folder, *, seed=0, across=False, leak=False, **changed):
         transformer_weights.place(honest, dict(module.model.named_parameters()))
         known["honest"] = exam(pretrain.PretrainLoss(honest))
     return known
-
-
-def trial(run, folder, rate, *, live):
-    """A learning rate tried to the end of its schedule: the live run, or the first steps of `long`."""
-    stream = pretrain.corpus_stream("cpu", share=None if live else 1.0)
-    recipe = pretrain.recipe_of("cpu") if live else replace(long_recipe(), steps=TRIAL_STEPS)
-    recipe = replace(recipe, learning_rate=rate, evaluate_at=(recipe.steps,))
-    job = pretrain.job("cpu", stream=stream, recipe=recipe, rows=recipe.steps * recipe.batch_size)
-    return learned(job, run, folder, Exam(stream, "validation"))[1]
 
 
 class Exam:
@@ -248,8 +231,7 @@ def summary(points):
 
     Returns:
         {"curve": [(tokens, bits a byte, first copy, second copy)] of `long`, "ngrams": {tokens: bits a byte},
-        "short": {name: bits a byte}, "tried": the same on validation
-        documents, "gaps": {tokens: (n-gram − transformer in bits a byte, low, high)}}.
+        "short": {name: bits a byte}, "gaps": {tokens: (n-gram − transformer in bits a byte, low, high)}}.
     """
     curve = []
     if "long" in points:
@@ -259,10 +241,9 @@ def summary(points):
             for step, found in every.items()
         ]
     counted = {tokens: points[f"ngram-{tokens}"] for tokens in COUNTED if f"ngram-{tokens}" in points}
-    short_runs, tried = ends_of(points, SHORT), ends_of(points, TRIED)
     return {
         "curve": curve, "ngrams": {str(tokens): point["bits_per_byte"] for tokens, point in counted.items()},
-        "short": short_runs, "tried": tried, "gaps": gaps(points, counted),
+        "short": ends_of(points, SHORT), "gaps": gaps(points, counted),
     }  # fmt: skip
 
 

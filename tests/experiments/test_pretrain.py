@@ -27,7 +27,7 @@ def small(tmp_path, monkeypatch, one_thread):
     monkeypatch.setattr(experiment, "held_out", lambda split: held)
     values = {
         "SIZE": SIZE, "A_STEP": 32, "BATCH": 2, "LONG_STEPS": 6, "CHECKPOINTS": (3, 6), "COUNTED": (96, 192),
-        "WARMUP": 1, "TRIAL_STEPS": 3, "BEGINNINGS": ("the rain",), "ORDERS": (1, 2),
+        "WARMUP": 1, "BEGINNINGS": ("the rain",), "ORDERS": (1, 2),
     }  # fmt: skip
     for name, value in values.items():
         monkeypatch.setattr(experiment, name, value)
@@ -46,8 +46,6 @@ def test_all_points_and_their_summary(small, tmp_path):
         "leak",
         "usual",
         "hot",
-        "trial-0.002",
-        "live-0.006",
     ):
         points[point] = experiment.measure(point, small, tmp_path / point)
     assert list(points["long"]["evaluations"])[-1] == "6" and {"3", "6"} <= points["long"]["evaluations"].keys()
@@ -56,9 +54,7 @@ def test_all_points_and_their_summary(small, tmp_path):
     assert len(points["heads"]["6"]) == 2 and points["ngram-96"]["tokens"] == 96
     assert points["across"]["losses"] != points["short-0"]["losses"] and "honest" in points["leak"]
     assert points["hot"]["learning_rates"][0] == pytest.approx(experiment.HOT_RATE)
-    assert points["trial-0.002"]["steps"] == 3 and points["live-0.006"]["learning_rate"] == 6e-3
     summary = experiment.summary(points)
-    assert set(summary["tried"]) == {"trial-0.002", "live-0.006"}
     assert [tokens for tokens, *_ in summary["curve"]][-1] == 192 and summary["curve"][0][0] == 0
     assert set(summary["gaps"]) == {"96", "192"} and {"short-0", "leak"} <= set(summary["short"])
     gap, low, high = summary["gaps"]["192"]
@@ -82,7 +78,7 @@ def test_heads_need_the_long_run(small, tmp_path):
 
 
 def test_a_part_has_a_summary_as_well():
-    assert experiment.summary({}) == {"curve": [], "ngrams": {}, "short": {}, "tried": {}, "gaps": {}}
+    assert experiment.summary({}) == {"curve": [], "ngrams": {}, "short": {}, "gaps": {}}
     assert len(experiment.POINTS) == len(set(experiment.POINTS))
 
 
