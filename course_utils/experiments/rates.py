@@ -45,7 +45,7 @@ def measure(point, run, folder):
 
 
 def summary(points):
-    """{"bits": {point: bits a byte at the end}, "best": {"trial", "live": the rate of the fewest, once all are tried}}."""
+    """{"bits": {point: bits a byte at the end}, "best": {"trial", "live": the rate of the fewest, all tried}}."""
     bits = full.ends_of(points, TRIED)
     best = {}
     for kind, rates in (("trial", TRIALS), ("live", LIVE_TRIALS)):
