@@ -81,7 +81,7 @@ class Setting:
         stream = token_stream.Stream(drawn.astype(np.uint16), np.zeros(1, np.int64), size.vocabulary, None)
         self.rows, self.collate = token_stream.Rows(stream, size.length), token_stream.RowCollator(-1, across=True)
         self.recipe = TrainingRecipe(
-            method="full", steps=steps, batch_size=BATCH, micro_batch=size.micro_batch, learning_rate=RATE,
+            method="full", steps=steps, batch_size=BATCH, micro_batch=BATCH, learning_rate=RATE,
             max_length=size.length, schedule="constant", weight_decay=0.0, save_every=steps,
         )  # fmt: skip
         lengths = np.full(len(self.rows), size.length)
