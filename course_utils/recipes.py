@@ -216,7 +216,7 @@ _SHOTS = (0, 1, 2, 4, 8, 16)
 _FLIPPED = (0.0, 0.25, 0.5, 0.75, 1.0)
 _WRITTEN = (0, 1, 2, 8)
 
-COMING = {"01", "03"}  # their experiments run already, and read these sizes; their notebooks are not finished
+COMING = {"01"}  # its experiment runs already, and reads these sizes; its notebook is not finished
 _ROWS = {
     "00": {
         "cpu": Start(0.8, 2, True, 40, 100, 512),
