@@ -5,7 +5,7 @@ Written down before the run:
     trial-RATE      TRIAL_STEPS of the batches of `pretrain`'s long run at a rate of TRIALS, to the end of its schedule
     live-RATE       the live run of notebook 03 at a rate of LIVE_TRIALS
 
-Judge: bits a byte on the held-out validation documents. The best of each four is `pretrain.RATE` and recipe 03's rate.
+Judge: bits a byte on the held-out validation documents. The best of each is `pretrain.RATE` and recipe 03's rate.
 """
 
 from dataclasses import replace
@@ -14,8 +14,8 @@ from course_utils import recipes
 from course_utils.experiments import pretrain as full
 from course_utils.training import pretrain
 
-TRIALS, TRIAL_STEPS = (2e-3, 4e-3, 8e-3, 1.6e-2), 400
-LIVE_TRIALS = (3e-3, 6e-3, 1.2e-2, 2.4e-2)
+TRIALS, TRIAL_STEPS = (4e-3, 8e-3, 1.6e-2, 3.2e-2), 400
+LIVE_TRIALS = (3e-3, 6e-3, 1.2e-2, 2.4e-2, 4.8e-2)
 SIZE = recipes.of("03", "cpu")
 SETTING = {
     "trials": TRIALS, "trial_steps": TRIAL_STEPS, "live_trials": LIVE_TRIALS, "warmup_steps": full.WARMUP,
