@@ -35,13 +35,13 @@ from course_utils.text import token_stream
 from course_utils.training import pretrain
 
 SIZE = recipes.of("03", "cpu")
-SEEDS, LONG_TOKENS, BATCH, RATE, WARMUP = (0, 1, 2), 6_000_000, 8, 1.6e-2, 100
+SEEDS, LONG_TOKENS, BATCH, RATE, WARMUP = (0, 1, 2), 6_000_000, 8, 3.2e-2, 100
 COUNTED = (250_000, 1_000_000, 3_000_000, 6_000_000)  # tokens of the n-gram models, and of the four checkpoints
 A_STEP = BATCH * SIZE.length
 LONG_STEPS = LONG_TOKENS // A_STEP
 CHECKPOINTS = tuple(tokens // A_STEP for tokens in COUNTED)
 EVALUATIONS = 20
-HOT_RATE = 3e-2
+HOT_RATE = 1.0
 DOCUMENTS, DOCUMENT_BYTES, ORDERS = SIZE.documents, SIZE.document_bytes, (1, 2, 3, 4, 5)
 BEGINNINGS = ("The president of the United States", "The population of the country", "def main(")
 SETTING = {

@@ -15,7 +15,7 @@ from course_utils.experiments import pretrain as full
 from course_utils.training import pretrain
 
 TRIALS, TRIAL_STEPS = (4e-3, 8e-3, 1.6e-2, 3.2e-2, 6.4e-2), 400
-LIVE_TRIALS = (3e-3, 6e-3, 1.2e-2, 2.4e-2, 4.8e-2, 9.6e-2)
+LIVE_TRIALS = (3e-3, 6e-3, 1.2e-2, 2.4e-2, 4.8e-2, 9.6e-2, 0.192)
 SIZE = recipes.of("03", "cpu")
 SETTING = {
     "trials": TRIALS, "trial_steps": TRIAL_STEPS, "live_trials": LIVE_TRIALS, "warmup_steps": full.WARMUP,
