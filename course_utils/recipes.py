@@ -30,7 +30,9 @@ class LanguageModels(Recipe):
     counted: int  # characters of the corpus that live n-gram models count
     read: int  # characters of held-out text on which all are compared live
     items: int  # of each task that is asked live
+    rows: int  # that the live specialist learns from; the recorded one takes all
     new_tokens: int  # a sample has
+    chips: int  # among which a table divides each training
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ _SHOTS = (0, 1, 2, 4, 8, 16)
 _FLIPPED = (0.0, 0.25, 0.5, 0.75, 1.0)
 _WRITTEN = (0, 1, 2, 8)
 
-COMING = {"01", "03"}  # their experiments run already, and read these sizes; their notebooks are not finished
+COMING = {"03"}  # its experiment runs already, and reads these sizes; its notebook is not finished
 _ROWS = {
     "00": {
         "cpu": Start(0.8, 2, True, 40, 100, 512),
@@ -224,7 +226,7 @@ _ROWS = {
         "gpu-24gb": Start(1, 3, False, 40, 400, 4096),
         "gpu-80gb": Start(1.2, 1.1, True, 40, 400, 4096),
     },
-    "01": {tier: LanguageModels(1.5, 2.5, False, 600_000, 6_000, 40, 40) for tier in TIERS},
+    "01": {tier: LanguageModels(1.5, 4, False, 600_000, 2_500, 24, 512, 40, 2000) for tier in TIERS},
     "02": dict.fromkeys(TIERS, DataProcessing(1.5, 3, False, 300, 400, 60, 80, 120, 220, 2000, 60, 700, 60, 80, 60000)),
     "03": {
         "cpu": Pretraining(3, 1.5, False, 160, 4, 4, 9.6e-2, 256, 4096, 192, 6, 6, 2, 32, 512, 24, 768, 0.1),
