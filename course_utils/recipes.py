@@ -7,7 +7,7 @@ estimates until somebody commits a measured one.
 
 from dataclasses import dataclass
 
-from course_utils.recipe_kinds import DataProcessing, Pretraining, Recipe
+from course_utils.recipe_kinds import DataProcessing, LanguageModels, Pretraining, Recipe
 
 TIERS = ("cpu", "gpu-16gb", "gpu-24gb", "gpu-80gb")
 # Tokens a second that the machines read on which the minutes were measured (cpu) or for which they were estimated
@@ -21,18 +21,6 @@ class Start(Recipe):
     continuation_tokens: int
     reviews: int  # held-out reviews whose next tokens are guessed
     probe_tokens: int  # read to estimate this machine's speed
-
-
-@dataclass(frozen=True)
-class LanguageModels(Recipe):
-    """01 Language models: what is counted live, and how much is asked."""
-
-    counted: int  # characters of the corpus that live n-gram models count
-    read: int  # characters of held-out text on which all are compared live
-    items: int  # of each task that is asked live
-    rows: int  # that the live specialist learns from; the recorded one takes all
-    new_tokens: int  # a sample has
-    chips: int  # among which a table divides each training
 
 
 @dataclass(frozen=True)
