@@ -1,4 +1,4 @@
-"""What notebook 03 shows of `python -m course_utils run pretrain`: curves, the crossing, induction, what went wrong.
+"""What notebook 03 shows of `python -m course_utils run pretrain`: curves, the crossing, induction.
 
 Each function takes the record, or what there is of it: a point that is not recorded yet is said to be so in one line.
 """
@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from course_utils.reporting import numbers, plots, reference, tables
 
+GAIN = 0.5  # nats a token that the second copy must be cheaper before it is asked when it became so
 EMPTY = {"setting": {}, "summary": {"curve": [], "ngrams": {}, "short": {}, "gaps": {}}, "points": {}}
 
 
@@ -36,7 +37,7 @@ def show_curve(record, live=()):
     curve, counted = record["summary"]["curve"], record["summary"]["ngrams"]
     if missing(record, "long") or not counted:
         return
-    alt = "the transformer's line falls from far above; the n-gram's falls more slowly and is flatter"
+    alt = "one falling line each, from points at which held-out documents were read; the table below compares them"
     with plots.axes(
         title="Learning against counting", xlabel="tokens read", ylabel="bits a byte, held-out", alt=alt
     ) as ax:
@@ -70,43 +71,86 @@ def show_gaps(record):
 
 
 def crossing(record):
-    """Tokens from which the recorded transformer is below the n-gram, by straight lines in log tokens; None if never.
+    """Where the recorded transformer's mean gets below the n-gram's for good, by straight lines in log tokens.
 
-    Both lines are compared where both are known; the n-gram's is drawn between its own counts.
+    Returns:
+        (tokens, last): `last` the most tokens at which both are known; `tokens` the first of the transformer's points
+        from which on it is below at each up to `last`, None where there is none. None when nothing can be compared.
     """
     import numpy as np
 
     counted = {int(tokens): bits for tokens, bits in record["summary"]["ngrams"].items()}
-    curve = [(tokens, bits) for tokens, bits, *_ in record["summary"]["curve"] if tokens]
-    if not counted or not curve:
+    if not counted:
         return None
-    places = np.log(list(counted))
+    low, high = min(counted) * 0.99, max(counted) * 1.01  # a step holds 2,048 tokens: 250,000 are met within one
+    curve = [(tokens, bits) for tokens, bits, *_ in record["summary"]["curve"] if low <= tokens <= high]
+    if not curve:
+        return None
+    places, found = np.log(list(counted)), None
     for tokens, bits in curve:
-        if min(counted) * 0.99 <= tokens and bits < np.interp(np.log(tokens), places, list(counted.values())):
-            return tokens
-    return None
+        below = bits < np.interp(np.log(tokens), places, list(counted.values()))
+        found = (found or tokens) if below else None
+    return found, curve[-1][0]
 
 
 def show_crossing(record):
-    """Whether and where the recorded curves cross, in a sentence."""
-    if missing(record, "long") or not record["summary"]["ngrams"]:
+    """Whether and where the recorded curves cross, and which of the two gained more by reading on, in sentences."""
+    met = None if missing(record, "long") else crossing(record)
+    if met is None:
         return
-    found, last = crossing(record), record["summary"]["curve"][-1][0]
+    found, last = met
     if found is None:
-        print(f"Up to {last:,} tokens the n-gram stays ahead: in this record the curves do not cross.")
+        print(f"Up to {last:,} tokens the n-gram is ahead at the end: in this record the curves do not cross for good.")
     else:
-        print(f"From about {found:,} tokens on the transformer is ahead of the n-gram.")
+        print(f"From about {found:,} tokens on the transformer is ahead of the n-gram, as far as both are known.")
+    ours, theirs = _by_tokens(record)
+    both = [tokens for tokens in theirs if tokens in ours]
+    if len(both) > 1:
+        first, last = both[0], both[-1]
+        print(
+            f"From {first:,} to {last:,} tokens the transformer saves {ours[first] - ours[last]:.2f} bits a byte, "
+            f"the n-gram {theirs[first] - theirs[last]:.2f}."
+        )
+
+
+def _by_tokens(record):
+    """({tokens: bits a byte} of the transformer, the same of the n-gram), by what the transformer had read."""
+    step = record["setting"]["batch_size"] * record["setting"]["length"]
+    ours = {tokens: bits for tokens, bits, *_ in record["summary"]["curve"]}
+    theirs = {int(tokens) // step * step: bits for tokens, bits in record["summary"]["ngrams"].items()}
+    return ours, theirs
+
+
+def show_sources(record):
+    """n-gram − transformer in bits a byte by source of the documents, where both have read most."""
+    gaps = record["summary"]["gaps"]
+    if missing(record, "long") or not gaps:
+        return
+    tokens, step = list(gaps)[-1], record["setting"]["batch_size"] * record["setting"]["length"]
+    counted = record["points"][f"ngram-{tokens}"]
+    ours = record["points"]["long"]["evaluations"][str(int(tokens) // step)]["bits"]
+    by_source = {}
+    for id, theirs, bits, size in zip(counted["ids"], counted["bits"], ours, counted["bytes"], strict=True):
+        by_source.setdefault(id.split("/")[0], []).append((theirs - bits) / size)
+    means = sorted((sum(values) / len(values), name, len(values)) for name, values in by_source.items())
+    print(f"n-gram − transformer after {int(tokens) // step * step:,} tokens, bits a byte, by source:")
+    for mean, name, count in (means[0], means[-1]):
+        extreme = "best for the n-gram" if mean == means[0][0] else "best for the transformer"
+        documents = f"{count} documents" if count > 1 else "1 document"
+        print(f"{extreme}: {name}, {mean:+.2f} ({documents})")
 
 
 def show_samples(record, place=0):
-    """What the long run wrote on from one beginning, at a few of its steps."""
+    """What the long run wrote on from one beginning: before its first step, and at tokens that grow fourfold."""
     if missing(record, "long"):
         return
     step = record["setting"]["batch_size"] * record["setting"]["length"]
-    every = {"0": record["points"]["long"]["start"], **record["points"]["long"]["evaluations"]}
-    chosen = list(every.items())
-    for number, found in chosen[:: max(1, len(chosen) // 4)][:4] + chosen[-1:]:
-        print(f"{int(number) * step:>9,} tokens: {' '.join(found['samples'][place].split())}")
+    every = {0: record["points"]["long"]["start"]}
+    every |= {int(number) * step: found for number, found in record["points"]["long"]["evaluations"].items()}
+    last = max(every)
+    chosen = {0} | {min(every, key=lambda tokens: abs(tokens - last / 4**fold)) for fold in range(4)}
+    for tokens in sorted(chosen):
+        print(f"{tokens:>10,} tokens: {' '.join(every[tokens]['samples'][place].split())}")
 
 
 def show_induction(record):
@@ -120,14 +164,14 @@ def show_induction(record):
             ax.plot([p[0] for p in curve], [p[place] for p in curve], "o-", color=color, label=name)
         ax.set_xscale("log")
     first, second = curve[-1][2:4]
-    print(f"at the end: first copy {first:.2f} nats a token, second {second:.2f}, {first - second:+.2f} less")
-    falls = [(before[2] - before[3], after[2] - after[3], after[0]) for before, after in pairwise(curve)]
-    start, end, tokens = max(falls, key=lambda fall: fall[1] - fall[0])
-    share = (end - start) / (first - second) if first - second >= 0.5 else None
-    said = (
-        "too little to ask when it came" if share is None else f"{share:.0%} of it by {tokens:,} tokens, in one stride"
-    )
-    print(f"the gain of the second copy: {said}")
+    gain = first - second
+    print(f"at the end: first copy {first:.2f} nats a token, second {second:.2f}; the second is {gain:+.2f} cheaper")
+    if gain < GAIN:
+        print(f"A gain below {GAIN} nats is too little to ask when it came: this model has not learned to copy.")
+        return
+    strides = [(after[2] - after[3] - before[2] + before[3], before[0], after[0]) for before, after in pairwise(curve)]
+    most, start, end = max(strides)
+    print(f"the largest stride: {most / gain:.0%} of that gain, between {start:,} and {end:,} tokens")
 
 
 def show_heads(record):
@@ -146,7 +190,11 @@ def show_heads(record):
         rows.append(
             {"tokens": f"{tokens:,}", "layer": layer, "head": head, "its score": f"{best:.3f}", "median": f"{rest:.3f}"}
         )
-    tables.show(rows, title="attention on the token that followed the earlier copy")
+    tables.show(rows, title="attention on the token that followed the earlier copy, best head")
+    if best >= 0.5:
+        print(f"By then head {head} of layer {layer}, counted from 0, looks there more than anywhere else.")
+    else:
+        print("By then no head spends half of its attention there.")
 
 
 def show_watched(record):
@@ -168,34 +216,12 @@ def show_watched(record):
     tables.show(rows, title="means of nine steps")
 
 
-def show_short(record, names):
-    """The short runs side by side: what each did otherwise, its last loss and its held-out bits a byte.
-
-    Args:
-        names: {point: what it did, in words}.
-    """
-    rows, there = [], [name for name in names if name in record["points"]]
-    missing(record, *names)
-    for name in there:
-        point = record["points"][name]
-        if "stopped" in point:
-            rows.append({"run": names[name], "loss": "not finite", "held-out bits a byte": "stopped"})
-            continue
-        loss = sum(point["losses"][-10:]) / len(point["losses"][-10:])
-        judged = list(point["evaluations"].values())[-1]["bits_per_byte"]
-        rows.append({"run": names[name], "loss": f"{loss:.2f}", "held-out bits a byte": f"{judged:.3f}"})
-        if "honest" in point:
-            honest = point["honest"]["bits_per_byte"]
-            rows.append({"run": f"{names[name]}, read honestly", "loss": "", "held-out bits a byte": f"{honest:.3f}"})
-    if rows:
-        tables.show(rows)
-
-
 def show_position(record):
     """The loss by place in a row: what a longer context is worth to the recorded model."""
     if missing(record, "long") or not record["points"]["long"]["by_position"]:
         return
     losses = record["points"]["long"]["by_position"]
+    print(f"by place in a row, {record['points']['long']['position_documents']} documents:")
     for first, last in ((0, 1), (1, 4), (4, 16), (16, 64), (64, len(losses))):
         part = losses[first:last]
         if part:
