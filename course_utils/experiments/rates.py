@@ -5,8 +5,8 @@ Written down before the run:
     trial-RATE      TRIAL_STEPS of the batches of `pretrain`'s long run at a rate of TRIALS, to the end of its schedule
     live-RATE       the live run of notebook 03 at a rate of LIVE_TRIALS
 
-Judge: bits a byte on the held-out validation documents. Recipe 03's rate is the lowest that comes within TOLERANCE of the
-best: the curve is flat around it. The long run wants a far lower one than its first steps do (`pretrain.RATE`).
+Judge: bits a byte on the held-out validation documents. Recipe 03's rate is the lowest that comes within TOLERANCE of
+the best: the curve is flat around it. The long run wants a far lower one than its first steps do (`pretrain.RATE`).
 """
 
 from dataclasses import replace

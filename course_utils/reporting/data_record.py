@@ -72,16 +72,29 @@ def show_canaries(summary):
     if together := left(summary):
         shown = numbers.recorded(together.mean, together.interval)
         print(f"one copy left, all {together.items} together: {shown} bits, {_beside_guessing(*together.interval)}")
+    _plot_canaries(summary, together)
+
+
+def _plot_canaries(summary, together):
+    """Exposure by copies where they stay; where one copy is left, however many stood there, one level."""
     with plots.axes(
         title="How far a secret is exposed",
-        xlabel="times that it was planted",
+        xlabel="times that it stood there",
         ylabel="exposure (bits)",
-        alt="a line for each arm over how often a secret was planted; the table above has its numbers",
+        alt="exposure with its interval by how often a secret stood there, one level for those with one copy left, "
+        "and what guessing gives; the table above has their numbers",
     ) as ax:
-        for arm, color in zip(arms, (plots.OURS, plots.BASELINE), strict=False):
-            counts = copies(summary, arm)
-            ax.plot(range(len(counts)), [exposure(summary, arm, count) for count in counts], color=color, label=arm)
+        counts = copies(summary, "copied")
+        for place, count in enumerate(counts):
+            cell = summary["canaries"]["copied"][str(count)]
+            ax.plot([place, place], [cell["low"], cell["high"]], color=plots.OURS, marker="_")
+        if counts:
+            means = [exposure(summary, "copied", count) for count in counts]
+            ax.plot(range(len(counts)), means, color=plots.OURS, label="copies stay")
             ax.set_xticks(range(len(counts)), list(map(str, counts)))
+        if together:
+            ax.axhspan(*together.interval, color=plots.BASELINE, alpha=0.2)
+            ax.axhline(together.mean, color=plots.BASELINE, linestyle="--", label="one copy left")
         ax.axhline(memorised.guessed(), color=plots.MUTED, linestyle=":", label="guessing")
 
 
