@@ -218,9 +218,9 @@ _ROWS = {
     "02": dict.fromkeys(TIERS, DataProcessing(1.5, 3, False, 300, 400, 60, 80, 120, 220, 2000, 60, 700, 60, 80, 60000)),
     "03": {
         "cpu": Pretraining(3, 1.5, False, 160, 4, 4, 9.6e-2, 256, 4096, 192, 6, 6, 2, 32, 512, 24, 768, 0.1),
-        "gpu-16gb": Pretraining(2.5, 4, False, 1000, 32, 32, 1.6e-2, 256, 4096, 192, 6, 6, 2, 32, 512, 24, 768, 1.0),
-        "gpu-24gb": Pretraining(2.5, 4, False, 1000, 32, 32, 1.6e-2, 256, 4096, 192, 6, 6, 2, 32, 512, 24, 768, 1.0),
-        "gpu-80gb": Pretraining(2.5, 4, False, 2000, 32, 32, 1.6e-2, 256, 4096, 192, 6, 6, 2, 32, 512, 24, 768, 1.0),
+        "gpu-16gb": Pretraining(2.5, 4, False, 1000, 32, 32, 3e-3, 256, 4096, 192, 6, 6, 2, 32, 512, 24, 768, 1.0),
+        "gpu-24gb": Pretraining(2.5, 4, False, 1000, 32, 32, 3e-3, 256, 4096, 192, 6, 6, 2, 32, 512, 24, 768, 1.0),
+        "gpu-80gb": Pretraining(2.5, 4, False, 2000, 32, 32, 3e-3, 256, 4096, 192, 6, 6, 2, 32, 512, 24, 768, 1.0),
     },
     "05": {
         # fewer shots, shares and draws than the recorded experiment `icl`, which the notebook shows beside them
