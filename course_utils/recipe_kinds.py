@@ -17,6 +17,18 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class LanguageModels(Recipe):
+    """01 Language models: what is counted live, and how much is asked."""
+
+    counted: int  # characters of the corpus that live n-gram models count
+    read: int  # characters of held-out text on which all are compared live
+    items: int  # of each task that is asked live
+    rows: int  # that the live specialist learns from; the recorded one takes all
+    new_tokens: int  # a sample has
+    chips: int  # among which a table divides each training
+
+
+@dataclass(frozen=True)
 class Pretraining(Recipe):
     """03 Pre-training: a model of this size, from nothing, and on how many held-out documents it is judged."""
 

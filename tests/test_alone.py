@@ -50,7 +50,7 @@ class Alone:
         self.folder.mkdir()
         self.python = environment.python_of(self.plain)
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(self.plain)], check=True)
-        site = Path(sysconfig.get_path("purelib", "venv", {"base": str(self.plain)}))
+        site = self.site = Path(sysconfig.get_path("purelib", "venv", {"base": str(self.plain)}))
         colabs = Path(sys.prefix) / environment.COLAB_WIDGETS
         assert colabs.is_dir(), f"Colab's widgets are not in {colabs}: run python -m course_utils setup"
         for home in dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib")):
@@ -225,8 +225,7 @@ def test_what_was_loaded_before_it_was_exchanged_asks_for_a_restart(tmp_path, wh
     """As on Colab: a module is loaded already when the first cell installs another version of it."""
     place = Alone(tmp_path, without=["tqdm"])
     shutil.copy(wheel, place.folder)
-    (site,) = place.plain.glob("lib/python3*/site-packages")
-    zipfile.ZipFile(little_tqdm(tmp_path, "4.1")).extractall(site)
+    zipfile.ZipFile(little_tqdm(tmp_path, "4.1")).extractall(place.site)
     little_tqdm(tmp_path)
     own = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
     printed = place.run("print('went on')", before=["import tqdm"], **own)

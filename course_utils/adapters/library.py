@@ -5,12 +5,13 @@ names of `engine.recipe`: "lora", "ia3", "prompt", "p-tuning" and "prefix".
 """
 
 import json
+import warnings
 from pathlib import Path
 
 import torch
 
 from course_utils.adapters import ia3, layers, lora, p_tuning, prefix_tuning, prompt_tuning, switching, weights
-from course_utils.models import virtual_tokens
+from course_utils.models import model_folder, virtual_tokens
 from course_utils.models.packing import use_row_attention
 
 METHODS = ("lora", "ia3", "prompt", "p-tuning", "prefix")
@@ -210,12 +211,12 @@ def load(model, folder):
         A peft model in the mode that the base was in.
 
     Raises:
-        ValueError: the folder holds no adapter, or one of another base.
+        ValueError: the folder holds no adapter, a broken one, or one of another base.
     """
     folder = Path(folder)
     if not (folder / BASE_FILE).is_file():
         raise ValueError(f"{folder} holds no adapter of this course ({BASE_FILE} is missing). Write it with save().")
-    saved = json.loads((folder / BASE_FILE).read_text(encoding="utf-8"))["fingerprint"]
+    saved = model_folder.adapter(folder, BASE_FILE).get("fingerprint")
     here = weights.fingerprint(model)
     if saved != here:
         raise ValueError(
@@ -227,4 +228,12 @@ def load(model, folder):
 
     was_training = model.training
     use_row_attention(model)
-    return PeftModel.from_pretrained(model, folder).train(was_training).requires_grad_(False)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="Found missing adapter keys")  # they would stay as they were drawn
+            loaded = PeftModel.from_pretrained(model, folder)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # peft says what its parts stumble over, and not in which file
+        raise ValueError(f"{folder} does not load as an adapter: {str(error).strip().splitlines()[0]}") from error
+    return loaded.train(was_training).requires_grad_(False)

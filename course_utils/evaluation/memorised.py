@@ -21,6 +21,12 @@ OTHERS = 1000
 AT_ONCE = 64  # candidates that are read together
 
 
+def guessed(others=OTHERS):
+    """The mean exposure, in bits, in a model that learned nothing: every rank is equally likely."""
+    # log₂(n + 1) − mean of log₂(rank) over ranks 1 … n + 1
+    return math.log2(others + 1) - sum(map(math.log2, range(1, others + 2))) / (others + 1)
+
+
 @torch.no_grad()
 def candidate_bits(model, stream, prompt, secrets):
     """(n,) what each secret and the full stop behind it cost after the prompt, in bits, fp64.

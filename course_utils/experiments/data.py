@@ -13,6 +13,7 @@ greedy decoding recites it.
 
 `summary` gives, of the points that there are,
     documents   {arm: {"taken", "kept", "tokens"}} of the first seed
+    held_out    {source or "all": documents that judge}
     reasons     {"filtered": {rule: times}, "deduplicated": {"exact copy" or "near-copy": times}} of the first seed
     bits        {arm: {source or "all": bits a byte}}
     quality     {source or "all": [filtered − raw, low, high]} in bits a byte; below 0 the filter helped
@@ -179,7 +180,9 @@ def summary(points):
     arms = {arm: [points[f"{arm}-{seed}"] for seed in SEEDS if f"{arm}-{seed}" in points] for arm in ARMS}
     arms = {arm: of_seeds for arm, of_seeds in arms.items() if of_seeds}
     firsts = {arm: of_seeds[0] for arm, of_seeds in arms.items()}
+    judges = next(iter(points.values()), None)
     return {
+        "held_out": {source: len(of) for source, of in rates(judges).items()} if judges else {},
         "documents": {arm: {key: first[key] for key in ("taken", "kept", "tokens")} for arm, first in firsts.items()},
         "reasons": {arm: firsts[arm]["reasons"] for arm in ("filtered", "deduplicated") if arm in firsts},
         "bits": {arm: bits_of(of_seeds) for arm, of_seeds in arms.items()},

@@ -16,6 +16,7 @@ LIMITS = {"config.json": 2**21, "generation_config.json": 2**20, "tokenizer_conf
 LIMITS |= {"tokenizer.json": 2**28, "special_tokens_map.json": 2**20, "added_tokens.json": 2**25}
 LIMITS |= {"chat_template.jinja": 2**20, "chat_template.json": 2**20}
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 HEADER = 2**26
 LAYERS, EXPERTS = 1000, 4096  # the deepest language models have some hundred, the widest some hundred
 BITS = {"BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "I16": 16, "U16": 16, "F16": 16}
@@ -68,6 +69,39 @@ def weights(folder):
             f"{SINGLE} holds no weight ({len(held)} tensors): the model would be noise. Save the model again."
         )
     return held
+
+
+def adapter(folder, more):
+    """Look through a folder that peft shall take: small JSON, weights in safetensors, as many as its settings say.
+
+    Args:
+        folder: holds adapter_config.json and adapter_model.safetensors.
+        more: the name of another JSON file in it.
+
+    Returns:
+        The object in that other file.
+
+    Raises:
+        FolderError: a file is missing, broken or too large, or the settings ask for other weights than there are.
+    """
+    folder = Path(folder)
+    for name in (more, ADAPTER, ADAPTER_WEIGHTS):
+        if not (folder / name).exists():
+            raise FolderError(f"{name} is missing in {folder}. An adapter is written by library.save, in safetensors.")
+        _check_size(folder / name, 2**20 if name != ADAPTER_WEIGHTS else 2**40)
+    settings, held = _object(folder / ADAPTER), _header(folder / ADAPTER_WEIGHTS)
+    if not any(math.prod(shape) for shape in held.values()):
+        raise FolderError(f"{ADAPTER_WEIGHTS} holds no weight ({len(held)} tensors). Save the adapter again.")
+    firsts = {shape[0] for name, shape in held.items() if shape and (".lora_A" in name or "prompt_embeddings" in name)}
+    ranks = sorted(firsts)  # no set: a setting may be a list
+    pattern = settings.get("rank_pattern") or {}
+    asked = [settings.get("r"), settings.get("num_virtual_tokens"), *getattr(pattern, "values", list)()]
+    for value in asked:
+        if value is not None and value not in ranks:
+            raise FolderError(
+                f"{ADAPTER} asks for {_short(value)} directions or tokens; {ADAPTER_WEIGHTS} has {ranks}."
+            )
+    return _object(folder / more)
 
 
 def _check_size(path, most):

@@ -3,9 +3,10 @@
 The documents pass twice. First each is judged, and what stays of it goes to a shard on the disk, with its fingerprint
 (204 bytes a document, all that is held in memory). When all fingerprints are there it is known which documents repeat
 one that stays, and the shards pass again: those go, private items are masked. A finished shard is never made again, so
-a run that was killed goes on behind it, with the same bytes in the end.
+a run that was killed goes on behind it, with the same bytes in the end. Of two in one folder the second waits.
 """
 
+import contextlib
 import hashlib
 import io
 import json
@@ -62,7 +63,7 @@ def documents_of(folder):
     """The documents of a folder: each .txt and .md is one, each line of a .jsonl, with a field "text", is one.
 
     Raises:
-        ValueError: a file of another kind, one that is no UTF-8, a line that is no such record.
+        ValueError: a file of another kind, one that cannot be read or is no UTF-8, a line that is no such record.
     """
     folder = Path(folder)
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
@@ -76,12 +77,25 @@ def documents_of(folder):
     for path in paths:
         name = path.relative_to(folder).as_posix()
         if path.suffix != ".jsonl":
-            yield Document(name, name, _decoded(path.read_bytes(), name))
+            with _readable(name):
+                content = path.read_bytes()
+            yield Document(name, name, _decoded(content, name))
             continue
-        with open(path, "rb") as lines:
+        with _readable(name), open(path, "rb") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield _record(line, name, number)
+
+
+@contextlib.contextmanager
+def _readable(name):
+    """Turn what the system says of a file that it cannot read into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(
+            f"{name} cannot be read ({error.strerror}). Make it readable or move it elsewhere, and run the same again."
+        ) from error
 
 
 def _decoded(content, where):
@@ -97,7 +111,7 @@ def _record(line, name, number):
     try:
         record = json.loads(_decoded(line, f"{name}, line {number}"))
         text = record["text"].encode("utf-8", "replace").decode("utf-8")  # JSON can hold halves of a character
-    except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
+    except (json.JSONDecodeError, RecursionError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(
             f"{name}, line {number} is {line[:60].decode('utf-8', 'replace').strip()!r}.\n"
             'A line of a .jsonl is one JSON object with a field "text" that holds a string; other fields are ignored.'
@@ -121,24 +135,31 @@ def run(documents, output, rules="web", key=""):
         ValueError: the folder holds another run, or there is no document.
     """
     output = Path(output)
+    with files.locked(output):  # two at once would take each other's shards away
+        _claim(output, {"rules": rules, "key": key, "threshold": near_duplicates.THRESHOLD, "shard": SHARD})
+        if not (output / "report.json").is_file():
+            steps = _clean(documents, output, quality.RULES[rules])
+            files.replace_text(output / "report.json", _dumped({name: vars(step) for name, step in steps.items()}))
+        shutil.rmtree(output / "work", ignore_errors=True)
+        for half in output.glob(".*.json*.*"):  # written when the process was killed
+            half.unlink(missing_ok=True)
+        return json.loads((output / "report.json").read_text(encoding="utf-8"))
+
+
+def _clean(documents, output, rules):
+    """Make what shards there are not yet; {step: Step} over all of them."""
     work = output / "work"
-    _claim(output, {"rules": rules, "key": key, "threshold": near_duplicates.THRESHOLD, "shard": SHARD})
-    if not (output / "report.json").is_file():
-        count = _filter(documents, work, quality.RULES[rules])
-        gone = _repeats(work, count)
-        steps = {"quality": Step(), "copies": Step(), "private data": Step()}
-        for shard in range(count):
-            marker = work / f"{shard:05}.done"
-            if not marker.is_file():
-                files.replace_text(marker, _dumped(_finish(output, work, shard, gone)))
-            for made in (work / f"{shard:05}.json", marker):
-                for name, step in json.loads(made.read_text(encoding="utf-8"))["steps"].items():
-                    steps[name].add(step)
-        files.replace_text(output / "report.json", _dumped({name: vars(step) for name, step in steps.items()}))
-    shutil.rmtree(work, ignore_errors=True)
-    for half in output.glob(".*.json*.*"):  # written when the process was killed
-        half.unlink(missing_ok=True)
-    return json.loads((output / "report.json").read_text(encoding="utf-8"))
+    count = _filter(documents, work, rules)
+    gone = _repeats(work, count)
+    steps = {"quality": Step(), "copies": Step(), "private data": Step()}
+    for shard in range(count):
+        marker = work / f"{shard:05}.done"
+        if not marker.is_file():
+            files.replace_text(marker, _dumped(_finish(output, work, shard, gone)))
+        for made in (work / f"{shard:05}.json", marker):
+            for name, step in json.loads(made.read_text(encoding="utf-8"))["steps"].items():
+                steps[name].add(step)
+    return steps
 
 
 def _dumped(value):

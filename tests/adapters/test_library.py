@@ -6,9 +6,11 @@ import pytest
 import torch
 from helpers import two_layer_gemma as small
 from helpers.two_layer_gemma import CASES, shaken
+from safetensors.torch import load_file, save_file
 
 from course_utils.adapters import library, switching, weights
 from course_utils.engine.recipe import METHODS
+from course_utils.models import model_folder
 
 
 def loss(logits):
@@ -107,6 +109,54 @@ def test_another_base_is_refused(tmp_path):
         library.load(other, tmp_path)
     with pytest.raises(ValueError, match=r"holds no adapter of this course .base\.json is missing"):
         library.load(small.build(), tmp_path / "elsewhere")
+
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+DEEP = b"[" * 200_000
+
+
+def set_to(**values):
+    return lambda file: file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def pickled(file):
+    file.rename(file.with_name("adapter_model.bin"))
+
+
+def emptied(file):
+    save_file({}, file)
+
+
+def one_less(file):
+    state = load_file(file)
+    state.pop(next(iter(state)))
+    save_file(state, file)
+
+
+BROKEN = {  # file, what is done to it → the message
+    "deep base": ("base.json", lambda file: file.write_bytes(DEEP), "base.json is nested too deeply"),
+    "deep settings": (CONFIG, lambda file: file.write_bytes(DEEP), f"{CONFIG} is nested too deeply"),
+    "a list": (CONFIG, lambda file: file.write_text("[]"), f"{CONFIG} holds a list"),
+    "no settings": (CONFIG, lambda file: file.unlink(), f"{CONFIG} is missing"),
+    "a pickle": (WEIGHTS, pickled, f"{WEIGHTS} is missing"),
+    "cut off": (WEIGHTS, lambda file: file.write_bytes(file.read_bytes()[:-9]), f"{WEIGHTS} is cut off"),
+    "no tensor": (WEIGHTS, emptied, f"{WEIGHTS} holds no weight"),
+    "a tensor fewer": (WEIGHTS, one_less, "does not load as an adapter: Found missing adapter keys"),
+    "directions without end": (CONFIG, set_to(r=10**9), rf"{CONFIG} asks for 1000000000 .*; {WEIGHTS} has \[8\]"),
+    "directions of a layer": (CONFIG, set_to(rank_pattern={"q_proj": 10**9}), f"{CONFIG} asks for 1000000000"),
+    "directions in a list": (CONFIG, set_to(r=[8]), rf"{CONFIG} asks for \[8\]"),
+    "an unknown kind": (CONFIG, set_to(peft_type="MINE"), "does not load as an adapter: .*MINE"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_adapter_ends_in_one_sentence(case, tmp_path):
+    library.save(library.attach(small.build(), "lora"), tmp_path)
+    name, spoil, says = BROKEN[case]
+    spoil(tmp_path / name)
+    with pytest.raises(ValueError, match=says) as caught:
+        library.load(small.build(), tmp_path)
+    assert type(caught.value) in (ValueError, model_folder.FolderError) and len(str(caught.value)) < 700
 
 
 @pytest.mark.parametrize(

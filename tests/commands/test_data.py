@@ -41,7 +41,7 @@ def test_it_cleans_and_reports(folder, capsys):
     said = capsys.readouterr().out
     output = folder.with_name("mine-cleaned")
     assert str(output / "report.json") in said and "quality " in said and "private data" in said
-    assert {path.name for path in output.iterdir()} == {"part-00000.jsonl", "report.json", "settings.json"}
+    assert {path.name for path in output.iterdir()} == {".lock", "part-00000.jsonl", "report.json", "settings.json"}
     assert main([str(folder), "--rules", "prose"]) == 0  # all is there
 
 

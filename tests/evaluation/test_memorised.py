@@ -48,3 +48,8 @@ def test_a_model_that_cannot_tell_has_exposed_nothing(stream, monkeypatch):
     monkeypatch.setattr(memorised, "candidate_bits", lambda model, stream, prompt, secrets: torch.zeros(len(secrets)))
     one = canaries.Canary("Runa Vasko", "271828", 100)
     assert memorised.exposure(None, stream, one, others=7) == (8, 0.0)  # ties count against the secret
+
+
+def test_guessing_is_the_mean_over_all_ranks():
+    assert memorised.guessed(1) == pytest.approx(math.log2(2) - (0 + 1) / 2)
+    assert memorised.guessed(1000) == pytest.approx(1.436, abs=1e-3)

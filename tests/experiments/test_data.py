@@ -51,6 +51,7 @@ def test_all_arms_of_a_seed_and_their_summary(small, tmp_path):
     )
     assert summary["documents"]["filtered"]["kept"] < summary["documents"]["filtered"]["taken"]
     assert summary["reasons"]["filtered"]["sentences"] and summary["reasons"]["deduplicated"]["near-copy"]
+    assert summary["held_out"]["all"] == len(points["raw-0"]["ids"]) == sum(summary["held_out"].values()) / 2
     mean, low, high = summary["dedup"]["all"]
     assert low <= mean <= high
     assert summary["canaries"]["copied"]["5"]["of"] == 2 and set(summary["canaries"]["copied"]) == {"0", "1", "5"}
@@ -58,7 +59,7 @@ def test_all_arms_of_a_seed_and_their_summary(small, tmp_path):
 
 
 def test_a_part_has_a_summary_as_well():
-    empty = {"documents": {}, "reasons": {}, "bits": {}, "quality": {}, "dedup": {}, "canaries": {}}
+    empty = {"held_out": {}, "documents": {}, "reasons": {}, "bits": {}, "quality": {}, "dedup": {}, "canaries": {}}
     assert experiment.summary({}) == empty and len(set(experiment.POINTS)) == 12
 
 

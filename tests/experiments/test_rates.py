@@ -7,11 +7,13 @@ def found(bits):
     return {"evaluations": {"3": {"bits_per_byte": bits}}}
 
 
-def test_the_best_rate_needs_the_fewest_bits_and_is_named_only_when_all_were_tried():
-    points = {f"trial-{rate:g}": found(bits) for rate, bits in zip(rates.TRIALS, (2.5, 2.4, 2.3, 2.6), strict=True)}
+def test_the_rate_is_the_lowest_near_the_fewest_bits_and_is_named_only_when_all_were_tried():
+    points = {f"trial-{rate:g}": found(2.5 + abs(place - 2)) for place, rate in enumerate(rates.TRIALS)}
     points["live-0.003"] = found(2.9)
     summary = rates.summary(points)
     assert summary["best"] == {"trial": rates.TRIALS[2]} and summary["bits"]["live-0.003"] == 2.9
+    points[f"trial-{rates.TRIALS[1]:g}"] = found(2.5 + rates.TOLERANCE / 2)
+    assert rates.summary(points)["best"] == {"trial": rates.TRIALS[1]}
     assert rates.summary({}) == {"bits": {}, "best": {}}
 
 

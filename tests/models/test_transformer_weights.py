@@ -41,6 +41,22 @@ def test_the_real_weights_give_the_real_logits():
     assert cache.bytes == kv_cache.cache_bytes(ours.config, 520, rows=2, dtype=torch.float32)
 
 
+def test_the_real_weights_learn_alike():
+    """The gradient of every weight of the real model, in fp32."""
+    folder = base.prepare()
+    tokens = torch.randint(1000, 200_000, (1, 24), generator=torch.Generator().manual_seed(1))
+    library = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    torch.nn.functional.cross_entropy(library(tokens).logits[0, :-1], tokens[0, 1:]).backward()
+    expected = {name.removeprefix("model."): weight.grad for name, weight in library.named_parameters()}
+    del library
+    ours = transformer_weights.load(folder)
+    torch.nn.functional.cross_entropy(ours(tokens)[0, :-1], tokens[0, 1:]).backward()
+    found = {name: weight.grad for name, weight in ours.named_parameters()}
+    assert found.keys() == expected.keys()
+    off = {name: ((found[name] - expected[name]).abs().max() / expected[name].abs().max()).item() for name in found}
+    assert max(off.values()) <= 1e-4, max(off, key=off.get)
+
+
 def test_sizes_are_read_from_the_configuration(folder):
     assert transformer_weights.read_config(folder) == TransformerConfig(
         vocabulary=97, width=32, layers=6, heads=4, key_value_heads=2, head_width=16, mlp_width=48, window=8,

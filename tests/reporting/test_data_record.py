@@ -1,5 +1,7 @@
 """Notebook 02 shows what its record holds, all of it, a part, or nothing."""
 
+import pytest
+
 from course_utils.reporting import data_record
 
 CELL = {"mean": 5.0, "low": 4.0, "high": 6.0, "recited": 2, "of": 12}
@@ -36,12 +38,30 @@ def test_a_part_is_shown(capsys):
     data_record.show_differences(SUMMARY, "quality", "filtered − raw")
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[-1].strip() for line in lines[1:]] == ["fewer bits", "more bits", "not told apart"]
+    data_record.show_differences(SUMMARY | {"held_out": {"code": 2}}, "quality", "filtered − raw")
+    assert "more bits, 2 documents" in capsys.readouterr().out
 
 
 def test_canaries_are_shown_in_the_order_of_copies(capsys):
     data_record.show_canaries(SUMMARY)
     said = capsys.readouterr().out
     assert said.index("copied        0") < said.index("copied       10") < said.index("copied      100")
-    assert "2 of 12" in said
+    assert "2 of 12" in said and said.count("above guessing (1.4)") == 3 and "together" not in said
     assert data_record.copies(SUMMARY) == [0, 10, 100]
     assert data_record.exposure(SUMMARY, "copied") == 5.5 and data_record.exposure(SUMMARY, "copied", 10) == 5.0
+
+
+def test_words_beside_guessing_come_from_the_interval(capsys):
+    cells = [CELL | {"mean": 1.1, "low": 1.0, "high": high} for high in (6.0, 1.2)]
+    data_record.show_canaries({"canaries": {"copied": dict(zip("19", cells, strict=True))}})
+    said = capsys.readouterr().out.splitlines()
+    assert "not told from guessing (1.4)" in said[2] and "below guessing (1.4)" in said[3]
+
+
+def test_canaries_left_once_are_counted_together(capsys):
+    left = {"0": CELL | {"exposures": [9.0]}, "1": CELL | {"exposures": [1.0, 1.2]}, "100": CELL | {"exposures": [1.1]}}
+    summary = {"canaries": {"deduplicated": left}}
+    assert data_record.left(summary).items == 3 and data_record.left(summary).mean == pytest.approx(1.1)
+    data_record.show_canaries(summary)
+    assert "all 3 together: 1.10 [1.00, 1.20] bits, below guessing (1.4)" in capsys.readouterr().out
+    assert data_record.left({}) is None

@@ -2,6 +2,9 @@
 
 import json
 import random
+import threading
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -114,6 +117,28 @@ def test_what_is_finished_is_not_judged_again(tmp_path, monkeypatch):
     pipeline.run(None, tmp_path, "prose")  # it is all there
 
 
+def test_of_two_in_one_folder_the_second_waits_and_reads_what_the_first_made(tmp_path, monkeypatch, capsys):
+    judged, reports, go_on, real = [], [], threading.Event(), pipeline.quality.judge
+
+    def slow(text, rules):
+        judged.append(text)
+        assert go_on.wait(60)
+        return real(text, rules)
+
+    monkeypatch.setattr(pipeline.quality, "judge", slow)
+    runs = [
+        threading.Thread(target=lambda: reports.append(pipeline.run(documents(), tmp_path, "prose"))) for _ in range(2)
+    ]
+    for run in runs:
+        run.start()
+    time.sleep(0.5)
+    go_on.set()
+    for run in runs:
+        run.join(60)
+    assert len(judged) == len(documents()) and reports[0] == reports[1]
+    assert f"Another process is filling {tmp_path}; waiting for it." in capsys.readouterr().out
+
+
 def test_anything_with_the_three_fields_is_a_document(tmp_path):
     stream = (SimpleNamespace(id=str(n), source="made", text=prose(n), licence="none") for n in range(20))
     report = pipeline.run(stream, tmp_path, "prose")
@@ -181,6 +206,7 @@ def test_a_folder_becomes_documents(tmp_path):
         ("a.jsonl", b"[1]\n", "a.jsonl, line 1"),
         ("a.jsonl", b"{\n", "a.jsonl, line 1"),
         ("a.jsonl", b"\xff\n", "a.jsonl, line 1 is no UTF-8"),
+        ("a.jsonl", b"[" * 200_000 + b"\n", "a.jsonl, line 1 is '[[["),
     ],
 )
 def test_what_is_no_document_is_refused_by_name(name, content, said, tmp_path):
@@ -188,6 +214,14 @@ def test_what_is_no_document_is_refused_by_name(name, content, said, tmp_path):
     with pytest.raises(ValueError) as caught:
         list(pipeline.documents_of(tmp_path))
     assert said in str(caught.value)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a file that cannot be read, also by root")
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
+def test_a_file_that_cannot_be_read_is_named(name, tmp_path):
+    (tmp_path / name).symlink_to("/proc/self/mem")
+    with pytest.raises(ValueError, match=rf"{name} cannot be read \(.*\). Make it readable"):
+        list(pipeline.documents_of(tmp_path))
 
 
 def test_an_empty_folder_is_said(tmp_path):
