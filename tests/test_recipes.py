@@ -31,7 +31,7 @@ def test_a_notebook_goes_by_number_or_name():
     assert recipes.of("05_in_context_learning", "cpu") is recipes.of("05", "cpu")
     assert recipes.notebooks() == sorted(recipes.notebooks())
     there = {path.name[:2] for path in NOTEBOOKS.glob("*.ipynb")}
-    assert set(recipes.notebooks()) == there and recipes.COMING.isdisjoint(there)
+    assert set(recipes.notebooks()) == there
     assert {"00", "05"} <= set(recipes.notebooks())
 
 

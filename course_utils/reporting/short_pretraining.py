@@ -3,6 +3,7 @@
 Each function takes the record, or what there is of it: a point that is not recorded yet is left out, or said to be.
 """
 
+from course_utils.experiments import rates
 from course_utils.reporting import reference, tables
 from course_utils.reporting.pretraining import missing
 
@@ -85,4 +86,4 @@ def show_rates():
         told = ", ".join(f"{rate:g}: {tried[rate]:.3f}" for rate in sorted(tried))
         print(f"{words}, rate: bits a byte on validation documents: {told}")
         if kind in best:
-            print(f"    the best of all that were tried: {best[kind]:g}")
+            print(f"    the lowest that comes within {rates.TOLERANCE:g} of the best: {best[kind]:g}")
