@@ -27,10 +27,9 @@ from course_utils.evaluation import copying, pretraining, scaling
 from course_utils.experiments import pretrain as long_run
 from course_utils.experiments import scaling_grid as grid
 from course_utils.experiments import scaling_summary
-from course_utils.models import rivals
 from course_utils.quantization import integer
 from course_utils.text import corpus, token_stream
-from course_utils.training import pretrain, sft
+from course_utils.training import pretrain, rivals, sft
 
 POINTS, STAGES, summary = grid.POINTS, grid.STAGES, scaling_summary.summary
 SETTING = {

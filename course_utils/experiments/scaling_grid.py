@@ -24,8 +24,8 @@ process to start and be judged: 28. On two cores a little more than three hours.
 
 from dataclasses import dataclass, replace
 
-from course_utils.models import rivals
 from course_utils.models.transformer import TransformerConfig
+from course_utils.training import rivals
 
 VOCABULARY, LENGTH, BATCH = 512, 128, 8
 A_STEP = BATCH * LENGTH

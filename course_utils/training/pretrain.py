@@ -29,7 +29,7 @@ class PretrainLoss(torch.nn.Module):
     """Mean cross-entropy, in nats, of every next token of a row."""
 
     def __init__(self, model):
-        """model: a transformer.Transformer, or one of models.rivals."""
+        """model: a transformer.Transformer, or one of training.rivals."""
         super().__init__()
         self.model = model
 

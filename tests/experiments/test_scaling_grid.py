@@ -3,7 +3,7 @@
 import pytest
 
 from course_utils.experiments import scaling_grid as grid
-from course_utils.models import rivals
+from course_utils.training import rivals
 
 
 def test_sizes_budgets_and_lines():

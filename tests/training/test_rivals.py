@@ -6,8 +6,7 @@ import pytest
 import torch
 from helpers import tiny_stream
 
-from course_utils.models import rivals
-from course_utils.training import pretrain
+from course_utils.training import pretrain, rivals
 
 CONFIG = tiny_stream.config(key_value_heads=2)
 each_kind = pytest.mark.parametrize("kind", list(rivals.KINDS))
