@@ -20,7 +20,8 @@ import numpy as np
 DELTA, RESAMPLES, STEPS = 1e-3, 500, 60
 KEPT = 8  # starts that are followed to the end
 GRID = {"E": (0.5, 1.0, 2.0, 3.0), "share": (0.2, 0.5, 0.8), "alpha": (0.2, 0.5, 1.0), "beta": (0.2, 0.5, 1.0)}
-MOST = 3.0  # α and β are kept between 0 and this
+# Of the logarithms of the three terms at the centre of the runs, and of α and β: a term never vanishes for good
+LEAST, MOST = np.array([-30, -30, -30, 1e-3, 1e-3]), np.array([30, 30, 30, 3.0, 3.0])
 REPEATS = (
     15.39  # R*_D of Muennighoff et al. 2023 (2305.16264): repeats after which a token has lost 1 − 1/e of its worth
 )
@@ -182,8 +183,7 @@ def _descend(theta, size, data, logs, counts, delta, steps):
         bend, pull = np.einsum("sri,srj->sij", weighted, slopes), np.einsum("sri,sr->si", weighted, left)
         scale = bend[:, range(5), range(5)] * damping[:, None] + 1e-9 * np.maximum(1e-9, counts.max())
         step = np.linalg.solve(bend + scale[:, None] * np.eye(5), pull[..., None])[..., 0]
-        tried = theta - step
-        tried[:, 3:] = tried[:, 3:].clip(0, MOST)
+        tried = (theta - step).clip(LEAST, MOST)
         there, steep = _log_loss(tried, size, data)
         lower = (counts * _huber(there - logs, delta)).sum(1)
         better = lower < value

@@ -52,6 +52,7 @@ def measure(point, run, folder):
 
     Raises:
         ValueError: a point that this one needs is not there yet.
+        loop.TrainingStopped: the loss is no number any more, at a rate that was not only tried.
     """
     if point == "prediction":
         return predict(folder.parent)
@@ -64,7 +65,10 @@ def measure(point, run, folder):
     rate = rate_of(point, planned, folder.parent)
     try:
         return before | trained(planned, rate, stream, run, folder)
-    except loop.TrainingStopped as stopped:  # a rate too high may end in no number: that is a result, too
+    except loop.TrainingStopped as stopped:
+        if planned.rate is None:
+            raise
+        # of the rates that are tried one may be too high, and end in no number: that is a result, too
         return {"stopped": str(stopped), "learning_rate": rate, "size": planned.size, "tokens": planned.tokens}
 
 

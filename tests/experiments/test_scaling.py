@@ -99,6 +99,9 @@ def test_a_rate_too_high_is_a_result(small, tmp_path, monkeypatch):
     monkeypatch.setattr(long_run, "learned", stop)
     point = experiment.measure("rate-32x2-262144-0.15", small, tmp_path / "rate-32x2-262144-0.15")
     assert point["stopped"] == "nan at step 3" and point["learning_rate"] == 0.15 and "loss" not in point
+    tried(tmp_path)
+    with pytest.raises(loop.TrainingStopped):
+        experiment.measure("grid-32x2-131072", small, tmp_path / "grid-32x2-131072")
 
 
 def test_a_mixture_holds_its_shares_and_says_what_it_lacks(small, monkeypatch):
