@@ -23,6 +23,7 @@ process to start and be judged: 28. On two cores a little more than three hours.
 """
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 from course_utils.models.transformer import TransformerConfig
 from course_utils.training import rivals
@@ -107,6 +108,7 @@ def model_kind(kind):
     return kind.partition("-")[0]
 
 
+@cache
 def counted(size, kind="gemma"):
     """(all weights, those outside of the embedding, those that a token passes through)."""
     return rivals.count(model_kind(kind), config(size, kind))
