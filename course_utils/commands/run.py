@@ -4,7 +4,7 @@ data: quality rules and copies taken out, at equal tokens, and what a model reci
 pretrain: a transformer of three million weights from nothing, n-grams on the same tokens, broken runs; about two hours.
 language_models: bits a byte of each kind of language model, six tasks with and without examples; about 30 minutes.
 icl: labels turned, swapped and calibrated, an instruction beside examples, naive Bayes; about 12 minutes.
-prompting: parts, wordings, roles, steps, search and a grammar, on two models, three seeds; about four hours.
+prompting: parts, wordings, roles, steps, search, a grammar, on two models, three seeds; four hours on one slow core.
 sft: demonstrations against a good prompt, LoRA against full tuning, the mask left out, two turns; about 85 minutes.
 rlhf: PPO on three seeds and longer leashes, DPO, SFT on the better texts, RLOO by TRL, broken runs; about two hours.
 comparison: five adapter methods and full tuning at equal steps and trials; about three hours.

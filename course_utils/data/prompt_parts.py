@@ -57,7 +57,7 @@ def code(on):
     return "".join(letter if name in on else "-" for name, letter in zip(PARTS, "icxo", strict=True))
 
 
-# Ten ways to say one instruction; the first is the plain one with which all others are compared
+# Nine ways to say one instruction; the first is the plain one with which all others are compared
 REWORDINGS = {
     "sentiment": (
         "Say whether the review is negative or positive.",
@@ -69,7 +69,6 @@ REWORDINGS = {
         "Classify the review as negative or positive.",
         "State if the review is negative or positive.",
         "The review is either negative or positive. Say which.",
-        "Label the following review negative or positive.",
     ),
     "source": (
         "Say whether the text is from a film review, a product review, a tweet or the news.",
@@ -81,7 +80,6 @@ REWORDINGS = {
         "Classify the text as film review, product review, tweet or news.",
         "State if the text is from a film review, a product review, a tweet or the news.",
         "The text is from a film review, a product review, a tweet or the news. Say which.",
-        "Label the following text film, product, tweet or news.",
     ),
 }
 # What is said beside the plain instruction, by kind. "emotion", "politeness" and "reward" follow it; "role" (who the
@@ -90,19 +88,17 @@ BESIDE = {
     "emotion": (
         "This is very important to my career.",
         "You had better be sure.",
-        "Please help me, I am desperate.",
         "I believe in you; take pride in your work.",
     ),
     "politeness": ("Please. Thank you very much in advance.", "Hurry up and do not be stupid about it."),
-    "reward": ("I will tip you 200 dollars for a right answer.", "You will be punished for a wrong answer."),
+    "reward": ("I will tip you 200 dollars for a right answer.",),
     "form": ("Answer in one word.", "Take a deep breath and work on this step by step."),
     "role": (
         "You are an experienced critic.",
         "You are a professor of linguistics.",
         "You are a child of ten.",
-        "You are a pirate.",
     ),
-    "user": ("I am ten years old.", "I am an expert in this field.", "I am in a great hurry."),
+    "user": ("I am ten years old.", "I am an expert in this field."),
 }
 # The plain prompt laid out otherwise: sections with headings, marks around the text
 LAYOUTS = {
@@ -114,12 +110,15 @@ _NAMES = {"sentiment": ("Review", "Sentiment:"), "source": ("Text", "Kind:")}
 
 
 def wordings(task):
-    """{"kind: wording": prompt} of a task of REWORDINGS; "plain" first, then the rewordings, then everything else."""
+    """{"kind: wording": prompt} of a task of REWORDINGS; "plain" first, then the rewordings, then everything else.
+
+    The names are the same for every task, so that tasks can be counted together.
+    """
     name, indicator = _NAMES[task]
     rest = f"{name}: {{text}}\n{indicator}"
     plain = REWORDINGS[task][0]
     found = {"plain": f"{plain}\n{rest}"}
-    found |= {f"reworded: {said}": f"{said}\n{rest}" for said in REWORDINGS[task][1:]}
+    found |= {f"reworded: {n}": f"{said}\n{rest}" for n, said in enumerate(REWORDINGS[task][1:], start=1)}
     for kind, sentences in BESIDE.items():
         for said in sentences:
             both = f"{said} {plain}" if kind in ("role", "user") else f"{plain} {said}"

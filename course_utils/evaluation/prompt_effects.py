@@ -130,17 +130,21 @@ def parts(points, model):
     return found
 
 
-def wordings(point, how):
-    """What each wording does against the plain prompt, beside what harmless rewordings do.
+def wordings(points, model, how):
+    """What each wording does against the plain prompt, over all tasks, beside what harmless rewordings do.
 
     Args:
-        point: of "wording-…". how: "raw" or "calibrated".
+        points: {name: what was measured}. model: "base" or "chat". how: "raw" or "calibrated".
 
     Returns:
-        {"plain": share, "spread": [lowest, highest effect of a rewording], "detectable": share, "effects": {wording:
-        [mean, low, high]}, "beyond": wordings whose interval leaves out 0 and whose effect lies outside the spread}.
+        {"items": N, "plain": share, "spread": [lowest, highest effect of a rewording], "detectable": share, "effects":
+        {wording: [mean, low, high]}, "beyond": wordings whose interval leaves out 0 and whose effect lies outside the
+        spread}; {} when nothing is measured.
     """
-    rows = {name: line(both[how]) for name, both in point["conditions"].items()}
+    tasks = [point["conditions"] for name, point in points.items() if name.startswith(f"wording-{model}-")]
+    if not tasks:
+        return {}
+    rows = {name: torch.cat([line(conditions[name][how]) for conditions in tasks]) for name in tasks[0]}
     plain = rows.pop("plain")
     effects = {name: triple(comparison.paired_difference(right, plain)) for name, right in rows.items()}
     turned = sum((right != plain).double().mean().item() for right in rows.values()) / len(rows)
@@ -152,8 +156,8 @@ def wordings(point, how):
         if not name.startswith("reworded") and (least > 0 or most < 0) and not low <= mean <= high
     ]
     return {
-        "plain": plain.mean().item(), "spread": [low, high], "detectable": detectable(len(plain), turned),
-        "effects": effects, "beyond": beyond,
+        "items": len(plain), "plain": plain.mean().item(), "spread": [low, high],
+        "detectable": detectable(len(plain), turned), "effects": effects, "beyond": beyond,
     }  # fmt: skip
 
 

@@ -4,17 +4,18 @@ Written down before the run. "base" reads plain text, "chat" the turns of its ow
 label word, raw and with its threshold calibrated on unlabelled texts, or what greedy decoding writes. Minutes: of one
 slow core, as estimated before the run.
 
-    parts-MODEL-TASK     all sixteen sets of instruction, context, input and output indicator; 4 minutes
-    wording-MODEL-TASK   the plain prompt, nine rewordings, appeals, roles, layouts, on 400 items; 10 minutes
-    search-S             48 prompts drawn out of 192 on 200 items of the seed; base, raw; 9 minutes
-    taught-ARM-S         LoRA on sums of six digits, answered at once or by steps, from equally many tokens; 9 minutes.
-                         300 held-out sums, greedy, and five samples voting on the first 100
+    parts-MODEL-TASK     all sixteen sets of instruction, context, input and output indicator; 6 minutes
+    wording-MODEL-TASK   the plain prompt, eight rewordings, appeals, roles, layouts, on 200 items of each of two tasks,
+                         400 together; 13 minutes
+    search-S             32 prompts drawn out of 192 on 160 items of the seed; base, raw; 11 minutes
+    taught-ARM-S         LoRA on sums of six digits, answered at once or by steps, from equally many tokens; 13 minutes.
+                         200 held-out sums, greedy, and five samples voting on the first 60
     words-MODEL-S        sums of three digits: asked plainly and "step by step" in words; behind four examples with
-                         answers, with steps; 5 minutes
+                         answers, with steps; 7 minutes
     votes-S              sums of six digits behind four examples: answers, steps, nine samples of steps that vote;
                          5 minutes
     heat-S               sums of two digits behind examples, three samples at each temperature; 2 minutes
-    grammar-MODEL-S      a JSON answer on 100 reviews of the seed: asked for, shown, enforced, both; 6 minutes
+    grammar-MODEL-S      a JSON answer on 100 reviews of the seed: asked for, shown, enforced, both; 10 minutes
     manner               chat: 40 instructions asked by nobody, by a child of ten, of a scientist …; 3 minutes
 
 Baselines: for parts the sets without the part; for wordings the plain prompt, and the spread of the rewordings; for
@@ -40,10 +41,10 @@ SEEDS, MODELS, ARMS, HOW = (0, 1, 2), ("base", "chat"), ("answers", "steps"), ("
 WORDED = ("sentiment", "source")
 TEMPERATURES = (0.0, 0.3, 0.7, 1.0, 1.5)
 SETTING = {
-    "seeds": SEEDS, "items": 200, "worded": 400, "prompts": 48, "validation": (16, 64),
-    "tried": (1, 2, 4, 8, 16, 32, 48),
-    "numbers": 6, "few_numbers": 3, "shots": 4, "tokens": 40_000, "batch_size": 16, "learning_rate": 1e-3, "exam": 300,
-    "voting": 100, "samples": 5, "asked": 200, "voted": 100, "votes": 9, "temperature": 0.7, "written": 64,
+    "seeds": SEEDS, "items": 200, "worded": 400, "unlabelled": 24, "prompts": 32, "searched": 160,
+    "validation": (16, 64), "tried": (1, 2, 4, 8, 16, 32),
+    "numbers": 6, "few_numbers": 3, "shots": 4, "tokens": 24_000, "batch_size": 16, "learning_rate": 1e-3, "exam": 200,
+    "voting": 60, "samples": 5, "asked": 200, "voted": 100, "votes": 9, "temperature": 0.7, "written": 64,
     "temperatures": TEMPERATURES, "json": 100, "letters": 40, "manners": 40,
 }  # fmt: skip
 POINTS = (
@@ -85,14 +86,16 @@ def parts(asked, task):
 
 def wording(asked, task):
     """Right answers under every wording of a task."""
-    rows = many_tasks.load(task, test=SETTING["worded"])
+    rows = many_tasks.load(task, test=SETTING["worded"] // len(WORDED), unlabelled=SETTING["unlabelled"])
     return _by_condition({name: asked.judged(text, rows) for name, text in prompt_parts.wordings(task).items()})
 
 
 def search(asked, seed):
     """Right answers under each candidate, on the seed's own items."""
     rows = many_tasks.load("sentiment", test=SETTING["worded"])
-    rows = many_tasks.Task(rows.name, rows.question, rows.words, [], rows.unlabelled, _some(rows.test, "items", seed))
+    rows = many_tasks.Task(
+        rows.name, rows.question, rows.words, [], rows.unlabelled[:1], _some(rows.test, "searched", seed)
+    )
     tried = prompt_parts.candidates(SETTING["prompts"], seed=seed)
     return {"prompts": [[*line] for line in tried]} | {
         "right": [bits(asked.judged(text, rows, labels)["raw"]) for text, labels in tried]
@@ -186,11 +189,11 @@ def heat(asked, seed):
     """Right answers at each temperature, three samples one after another, and how many of the three differ."""
     rows = digit_sums.draw(SETTING["items"] // 4, 2, seed=f"heat-{seed}")
     right, different = {}, {}
-    for heat in TEMPERATURES:
-        drawn = [answers(asked, shown("answers", 2, seed), rows, heat or "greedy", seed=n) for n in range(3)]
-        right[str(heat)] = "".join(bits(digit_sums.right(texts, rows)) for texts in drawn)
+    for degree in TEMPERATURES:
+        drawn = [answers(asked, shown("answers", 2, seed), rows, degree or "greedy", seed=n) for n in range(3)]
+        right[str(degree)] = "".join(bits(digit_sums.right(texts, rows)) for texts in drawn)
         read = [{digit_sums.read(text) for text in texts} for texts in zip(*drawn, strict=True)]
-        different[str(heat)] = sum(map(len, read)) / len(read)
+        different[str(degree)] = sum(map(len, read)) / len(read)
     return {"conditions": right, "different": different}
 
 
@@ -268,9 +271,9 @@ def summary(points):
         "search": prompt_effects.searched(points, SETTING["tried"], SETTING["validation"]),
         "taught": taught_apart(points),
         "wording": {
-            name.removeprefix("wording-"): {how: prompt_effects.wordings(point, how) for how in ("raw", "calibrated")}
-            for name, point in points.items()
-            if name.startswith("wording-")
+            model: {how: prompt_effects.wordings(points, model, how) for how in ("raw", "calibrated")}
+            for model in MODELS
+            if any(name.startswith(f"wording-{model}-") for name in points)
         },
         "manner": prompt_effects.manners(points["manner"]) if "manner" in points else {},
     }

@@ -40,20 +40,22 @@ def show_parts(summary, model, how="calibrated"):
     tables.show(rows, title=f"{model} model, {how}: share right with the part less without it")
 
 
-def show_wordings(summary, name, how="calibrated"):
+def show_wordings(summary, model, how="calibrated"):
     """Print what appeals, roles and layouts do, and how many go beyond what harmless rewordings do.
 
     Args:
-        name: of a model and a task, as "chat-sentiment". how: "raw" or "calibrated".
+        model: "base" or "chat". how: "raw" or "calibrated".
     """
-    found = summary.get("wording", {}).get(name)
+    found = summary.get("wording", {}).get(model)
     if not found:
-        print(f"The wordings of {name} {NONE}.")
+        print(f"The wordings on the {model} model {NONE}.")
         return
     found = found[how]
     others = {said: effect for said, effect in found["effects"].items() if not said.startswith("reworded")}
     low, high = found["spread"]
-    print(f"plain prompt {found['plain']:.3f} right; nine rewordings move it by {low:+.3f} to {high:+.3f}")
+    print(
+        f"plain prompt {found['plain']:.3f} right of {found['items']}; rewordings move it by {low:+.3f} to {high:+.3f}"
+    )
     print(f"a change of {found['detectable']:.3f} would be found 80 times in 100")
     tables.show([_row(said, effect) for said, effect in others.items()])
     print(f"{len(found['beyond'])} of {len(others)} go beyond the rewordings: {'; '.join(found['beyond']) or 'none'}")

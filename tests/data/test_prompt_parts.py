@@ -36,7 +36,7 @@ def test_wordings_have_the_text_once_and_differ(task):
     found = prompt_parts.wordings(task)
     assert next(iter(found)) == "plain" and len(set(found.values())) == len(found)
     assert all(text.count("{text}") == 1 for text in found.values())
-    assert sum(name.startswith("reworded") for name in found) == 9
+    assert sum(name.startswith("reworded") for name in found) == 8
     plain = prompt_parts.REWORDINGS[task][0]
     role = next(text for name, text in found.items() if name.startswith("role"))
     emotion = next(text for name, text in found.items() if name.startswith("emotion"))
@@ -49,3 +49,8 @@ def test_candidates_differ_and_are_repeatable():
     assert len({(text, words) for text, words in drawn}) == 48 and drawn == prompt_parts.candidates(48, seed=0)
     assert drawn != prompt_parts.candidates(48, seed=1)
     assert all(text.count("{text}") == 1 and not text.endswith((" ", "\n")) for text, _ in drawn)
+
+
+def test_every_task_has_the_same_wordings_by_name():
+    names = {tuple(prompt_parts.wordings(task)) for task in prompt_parts.REWORDINGS}
+    assert len(names) == 1 and len({len(said) for said in prompt_parts.REWORDINGS.values()}) == 1

@@ -48,14 +48,16 @@ def test_an_appeal_counts_beyond_the_spread_of_rewordings_alone():
             names[name]: "1" * round(400 * share) + "0" * (400 - round(400 * share)) for name, share in shares.items()
         }
         rows = {"plain": "1" * 200 + "0" * 200} | rows
-        return {"conditions": {name: {"raw": row} for name, row in rows.items()}}
+        half = [{name: {"raw": row[start::2]} for name, row in rows.items()} for start in (0, 1)]
+        return {"wording-base-a": {"conditions": half[0]}, "wording-base-b": {"conditions": half[1]}, "manner": {}}
 
-    found = effects.wordings(point(r1=0.45, r2=0.52, e1=0.51, e2=0.60, e3=0.40, e4=0.5), "raw")
+    found = effects.wordings(point(r1=0.45, r2=0.52, e1=0.51, e2=0.60, e3=0.40, e4=0.5), "base", "raw")
+    assert found["items"] == 400 and effects.wordings(point(r1=0.5), "chat", "raw") == {}
     assert found["beyond"] == ["emotion: e2", "emotion: e3"]
     assert found["spread"] == pytest.approx([-0.05, 0.02]) and found["plain"] == 0.5
     assert found["effects"]["emotion: e2"][0] == pytest.approx(0.1)
     assert found["detectable"] == pytest.approx(effects.detectable(400, (0.05 + 0.02 + 0.01 + 0.1 + 0.1 + 0) / 6))
-    assert effects.wordings(point(r1=0.55, r2=0.55, e1=0.51), "raw")["spread"] == pytest.approx([0, 0.05])
+    assert effects.wordings(point(r1=0.55, r2=0.55, e1=0.51), "base", "raw")["spread"] == pytest.approx([0, 0.05])
 
 
 def test_the_best_of_equal_prompts_loses_its_lead_and_a_better_one_keeps_it():

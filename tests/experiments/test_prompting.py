@@ -18,7 +18,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 SMALL = {
     "items": 8,
-    "worded": 8,
+    "worded": 16,
+    "unlabelled": 2,
+    "searched": 8,
     "prompts": 4,
     "numbers": 3,
     "few_numbers": 2,
@@ -51,7 +53,7 @@ def chat(tmp_path_factory):
 
 @pytest.fixture
 def small(monkeypatch, tiny_model, tiny_tokenizer, chat):
-    def load(name, *, test):
+    def load(name, *, test, unlabelled=2):
         count = 4 if name in ("language", "source") else 2
         rows = [Example(f"the film is {n}", n % count) for n in range(test)]
         words = (" good", " bad", " fine", " great")[:count]

@@ -5,8 +5,8 @@ from course_utils.reporting import prompting
 UP, DOWN, NULL = [0.1, 0.05, 0.15], [-0.1, -0.15, -0.05], [0.01, -0.05, 0.07]
 SUMMARY = {
     "parts": {"base": {"calibrated": {"instruction": UP, "input": DOWN}, "calibrated, with input": {"context": NULL}}},
-    "wording": {"base-source": {"raw": {
-        "plain": 0.5, "spread": [-0.02, 0.03], "detectable": 0.04, "beyond": ["role: x"],
+    "wording": {"base": {"raw": {
+        "items": 400, "plain": 0.5, "spread": [-0.02, 0.03], "detectable": 0.04, "beyond": ["role: x"],
         "effects": {"reworded: y": NULL, "role: x": UP, "emotion: z": NULL},
     }}},
     "words": {"base": {"plain": [0.4, 0.3, 0.5], "step by step": [0.3, 0.2, 0.4], "step by step over plain": DOWN}},
@@ -17,7 +17,7 @@ SUMMARY = {
 
 def test_nothing_recorded_is_said(capsys):
     for show in (
-        lambda s: prompting.show_parts(s, "base"), lambda s: prompting.show_wordings(s, "base-source"),
+        lambda s: prompting.show_parts(s, "base"), lambda s: prompting.show_wordings(s, "base"),
         lambda s: prompting.show_shares(s, "words", "chat"), lambda s: prompting.show_search(s, 16),
         prompting.show_manner,
     ):  # fmt: skip
@@ -48,7 +48,7 @@ def test_words_follow_the_numbers(capsys):
 
 
 def test_wordings_stand_beside_the_rewordings(capsys):
-    prompting.show_wordings(SUMMARY, "base-source", "raw")
+    prompting.show_wordings(SUMMARY, "base", "raw")
     said = capsys.readouterr().out
     assert "rewordings move it by -0.020 to +0.030" in said and "reworded: y" not in said
     assert said.rstrip().endswith("1 of 2 go beyond the rewordings: role: x")
