@@ -32,7 +32,8 @@ def show_curve(record, live=()):
     """Held-out bits a byte of the long run against the tokens it has read, and the n-grams' on as many.
 
     Args:
-        live: (tokens, bits a byte) of the reader's own run, drawn as a mark and named without a number.
+        live: (tokens, bits a byte, bits a byte of the n-gram on as many) of the reader's own run, drawn as two marks
+            and named without a number.
     """
     curve, counted = record["summary"]["curve"], record["summary"]["ngrams"]
     if missing(record, "long") or not counted:
@@ -46,6 +47,7 @@ def show_curve(record, live=()):
         ax.plot([int(n) for n in counted], list(counted.values()), "o-", color=plots.BASELINE, label="n-gram")
         if live:
             ax.plot([live[0]], [live[1]], "k*", markersize=16, label="your run")
+            ax.plot([live[0]], [live[2]], "kD", label="its n-gram")
         ax.set_xscale("log")
 
 
@@ -100,7 +102,7 @@ def show_crossing(record):
         return
     found, last = met
     if found is None:
-        print(f"Up to {last:,} tokens the n-gram is ahead at the end: in this record the curves do not cross for good.")
+        print(f"At {last:,} tokens the n-gram is ahead: up to there the curves do not cross, or not for good.")
     else:
         print(f"From about {found:,} tokens on the transformer is ahead of the n-gram, as far as both are known.")
     ours, theirs = _by_tokens(record)
@@ -133,6 +135,8 @@ def show_sources(record):
     for id, theirs, bits, size in zip(counted["ids"], counted["bits"], ours, counted["bytes"], strict=True):
         by_source.setdefault(id.split("/")[0], []).append((theirs - bits) / size)
     means = sorted((sum(values) / len(values), name, len(values)) for name, values in by_source.items())
+    ahead = sum(value > 0 for values in by_source.values() for value in values)
+    print(f"the transformer is ahead on {ahead} of {len(ours)} documents")
     print(f"n-gram − transformer after {int(tokens) // step * step:,} tokens, bits a byte, by source:")
     for mean, name, count in (means[0], means[-1]):
         extreme = "best for the n-gram" if mean == means[0][0] else "best for the transformer"
@@ -211,9 +215,14 @@ def show_watched(record):
         shown = f"{sum(norm) / len(norm):.2f}" if norm else "not finite"
         loss = sum(losses[around]) / len(losses[around])
         rows.append(
-            {"step": step, "loss": f"{loss:.2f}", "gradient norm": shown, "learning rate": f"{rates[step - 1]:.1e}"}
+            {"step": step, "loss": f"{loss:.2f}", "gradient norm": shown, "learning rate": _rate(rates[step - 1])}
         )
-    tables.show(rows, title="means of nine steps")
+    tables.show(rows, title="means of the steps up to four before and behind; the rate is the step's own")
+
+
+def _rate(rate):
+    """The record keeps seven places of a rate."""
+    return f"{rate:.1e}" if rate else "below 5e-08"
 
 
 def show_position(record):

@@ -78,12 +78,12 @@ def show_rates():
     except FileNotFoundError:
         summary = {}
     bits, best = summary.get("bits", {}), summary.get("best", {})
-    for kind, words in (("trial", "the first steps of the long run"), ("live", "a run as short as yours")):
+    for kind, words in (("trial", "400 steps on the long run's rows"), ("live", "a run as short as yours")):
         tried = {float(name.partition("-")[2]): found for name, found in bits.items() if name.startswith(kind)}
         if not tried:
             print(f"rates for {words}: not recorded yet; python -m course_utils run rates makes it")
             continue
-        told = ", ".join(f"{rate:g}: {tried[rate]:.3f}" for rate in sorted(tried))
-        print(f"{words}, rate: bits a byte on validation documents: {told}")
+        rows = [{"learning rate": f"{rate:g}", "bits a byte": f"{tried[rate]:.3f}"} for rate in sorted(tried)]
+        tables.show(rows, title=f"{words}, to the end of its own schedule; validation documents")
         if kind in best:
-            print(f"    the lowest that comes within {rates.TOLERANCE:g} of the best: {best[kind]:g}")
+            print(f"the lowest rate that comes within {rates.TOLERANCE:g} of the best: {best[kind]:g}")

@@ -83,7 +83,7 @@ def prepare(folder, vocabulary, *, share=1.0, seed=0, documents=None, key=None, 
         say: receives a line before work of a minute.
 
     Raises:
-        ValueError: the vocabulary does not fit, or the documents hold nothing.
+        ValueError: the vocabulary does not fit, or the documents hold nothing, or nothing that teaches a merge.
         files.AssetError: no room on the disk, or the corpus cannot be had.
     """
     if not 258 <= vocabulary <= 1 << 16:
@@ -114,7 +114,13 @@ def load(folder):
 def _write(folder, documents, vocabulary, share, seed):
     """Two passes over the documents: one learns the merges, one writes tokens; then they are put into their order."""
     some = (d.text for d in documents() if _among(d, LEARNED_FROM))
-    tokenizer = tokenization.BytePairs(tokenization.library_train(some, vocabulary - 1))
+    merges = tokenization.library_train(some, vocabulary - 1)
+    if not merges:
+        raise ValueError(
+            f"The documents teach no merge: those that do are chosen by their ids, {LEARNED_FROM:.0%} of all, and hold "
+            "no pair of letters twice. Give each document an id of its own, and pass some hundreds of them."
+        )
+    tokenizer = tokenization.BytePairs(merges)
     lengths, unordered = [], folder / "unordered"
     with open(unordered, "wb") as file:
         for document in (d for d in documents() if _among(d, share)):

@@ -85,3 +85,10 @@ def test_tokens_to_count_stand_in_the_order_of_the_stream(stream):
     rows = token_stream.Rows(stream, 16, 10)
     assert token_stream.tokens_of(rows, np.array([3, 1, 2])).tolist() == stream.tokens[16:64].tolist()
     assert torch.from_numpy(token_stream.tokens_of(rows, np.array([0]))).dtype == torch.int64
+
+
+def test_documents_that_teach_no_merge_are_refused(tmp_path):
+    alike = [corpus.Document("mine/1", "web", text) for text in ("the rain in Spain", "the rain again")]
+    with pytest.raises(ValueError, match=r"teach no merge.*an id of its own"):
+        token_stream.prepare(tmp_path, 300, documents=lambda: alike, key="mine")
+    assert not list(tmp_path.glob("stream-*"))
