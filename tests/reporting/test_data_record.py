@@ -2,7 +2,7 @@
 
 import pytest
 
-from course_utils.reporting import data_record
+from course_utils.reporting import data_record, plots
 
 CELL = {"mean": 5.0, "low": 4.0, "high": 6.0, "recited": 2, "of": 12}
 SUMMARY = {
@@ -65,3 +65,11 @@ def test_canaries_left_once_are_counted_together(capsys):
     data_record.show_canaries(summary)
     assert "all 3 together: 1.10 [1.00, 1.20] bits, below guessing (1.4)" in capsys.readouterr().out
     assert data_record.left({}) is None
+
+
+def test_intervals_of_canaries_are_drawn(monkeypatch):
+    figures = []
+    monkeypatch.setattr(plots.plt, "show", lambda: figures.append(plots.plt.gcf().axes[0]))
+    data_record.show_canaries(SUMMARY)
+    drawn = [line.get_ydata().tolist() for line in figures[0].lines if line.get_label().startswith("_")]
+    assert drawn == [[4.0, 6.0]] * 3

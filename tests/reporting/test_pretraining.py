@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from course_utils.reporting import pretraining, reference
+from course_utils.reporting import plots, pretraining, reference
 
 CURVE = [[0, 3.7, 8.4, 8.4], [1000, 3.0, 8.5, 8.5], [4000, 2.2, 9.0, 8.8], [16000, 1.6, 9.5, 6.5]]
 JUDGED = {"bits_per_byte": 2.5, "samples": ["one\ntwo", "three"], "bits": [100.0, 300.0, 200.0]}
@@ -101,3 +101,19 @@ def test_without_a_record_there_is_an_empty_one(monkeypatch, capsys):
 
     monkeypatch.setattr(reference, "load", nothing)
     assert pretraining.load() is pretraining.EMPTY and "python -m course_utils run pretrain" in capsys.readouterr().out
+
+
+def test_the_live_run_stands_beside_its_own_n_gram(monkeypatch):
+    figures = []
+    monkeypatch.setattr(plots.plt, "show", lambda: figures.append(plots.plt.gcf().axes[0]))
+    pretraining.show_curve(RECORD, (1000, 2.9, 2.5))
+    marks = {line.get_label(): line.get_ydata().tolist() for line in figures[0].lines}
+    assert marks["your run"] == [2.9] and marks["its n-gram"] == [2.5]
+
+
+def test_a_rate_that_the_record_rounds_away_is_not_called_zero(capsys):
+    record = copy.deepcopy(RECORD)
+    record["points"]["long"]["learning_rates"][-1] = 0.0
+    pretraining.show_watched(record)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert "below 5e-08" in last and "0.0e+00" not in last
