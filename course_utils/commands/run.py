@@ -3,6 +3,7 @@
 data: quality rules and copies taken out, at equal tokens, and what a model recites; about 40 minutes.
 rates: learning rates for pre-training, on validation documents; about 45 minutes.
 pretrain: a transformer of three million weights from nothing, n-grams on the same tokens, broken runs; about two hours.
+scaling: a law on small runs, a larger one predicted; mixtures, rivals; three hours with --at-once 2 on two cores.
 language_models: bits a byte of each kind of language model, six tasks with and without examples; about 30 minutes.
 icl: labels turned, swapped and calibrated, an instruction beside examples, naive Bayes; about 12 minutes.
 sft: demonstrations against a good prompt, LoRA against full tuning, the mask left out, two turns; about 85 minutes.
@@ -16,15 +17,20 @@ qlora: LoRA against QLoRA, three seeds and 2,000 reviews; about 40 minutes.
 Each point runs in a process of its own, so that its peak memory is its own. Kill it and start it again: it goes on.
 The result is notebooks/reference/<experiment>.json, with the command and each point's machine and date. It is written
 anew after every point, and a run begins with the points of the same setting that it holds: another machine can go on.
+With --at-once 2 two points are measured side by side, each with its part of the threads; STAGES of an experiment then
+wait for each other.
 """
 
 import argparse
 import datetime
 import importlib
 import json
+import os
 import platform
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from course_utils import folders, runtime
@@ -38,6 +44,7 @@ EXPERIMENTS = {
     "data": "course_utils.experiments.data",
     "rates": "course_utils.experiments.rates",
     "pretrain": "course_utils.experiments.pretrain",
+    "scaling": "course_utils.experiments.scaling",
     "icl": "course_utils.experiments.in_context",
     "sft": "course_utils.experiments.sft",
     "rlhf": "course_utils.experiments.rlhf",
@@ -54,8 +61,11 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m course_utils run", description=__doc__.split("\n")[0])
     parser.add_argument("experiment", choices=sorted(EXPERIMENTS))
     parser.add_argument("--output", type=Path, help="another file than notebooks/reference/<experiment>.json")
+    parser.add_argument("--at-once", type=int, default=1, help="so many points side by side")
     parser.add_argument("--point", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
+    if options.at_once < 1:
+        parser.error(f"Expected --at-once as a number from 1 on, got {options.at_once}.")
     experiment = importlib.import_module(EXPERIMENTS[options.experiment])
     if options.point and options.point not in experiment.POINTS:
         parser.error(f"{options.experiment} has no point {options.point!r}. There are: {', '.join(experiment.POINTS)}.")
@@ -69,17 +79,38 @@ def main(argv=None):
     except (ValueError, AssetError) as error:  # a setting, a place, or what the earlier record holds
         print(error, file=sys.stderr)
         return 1
-    for number, point in enumerate(experiment.POINTS, start=1):
-        if not (folder / f"{point}.json").exists():
-            print(f"{options.experiment} {number}/{len(experiment.POINTS)}: {point}", flush=True)
-            command = [sys.executable, "-m", "course_utils.commands.run", options.experiment, "--point", point]
-            if status := subprocess.run(command).returncode:
-                print(f"The point {point} ended with status {status}. Run the command again.", file=sys.stderr)
-                return 1
-            records.write(output, [record(experiment, options.experiment, folder)])  # a summary may take ten seconds
+    if not all_points(experiment, options, folder, output, max(1, run.threads // options.at_once)):
+        return 1
     records.write(output, [record(experiment, options.experiment, folder)])
     print(f"Written to {output}")
     return 0
+
+
+def all_points(experiment, options, folder, output, threads):
+    """Measure what is missing, stage by stage, a process a point; whether all came to an end.
+
+    No point is begun after one that failed.
+    """
+    lock, failed = threading.Lock(), []
+    env = os.environ | ({"OMP_NUM_THREADS": str(threads)} if options.at_once > 1 else {})
+
+    def one(point):
+        if failed or (folder / f"{point}.json").exists():
+            return
+        number, count = experiment.POINTS.index(point) + 1, len(experiment.POINTS)
+        print(f"{options.experiment} {number}/{count}: {point}", flush=True)
+        command = [sys.executable, "-m", "course_utils.commands.run", options.experiment, "--point", point]
+        if status := subprocess.run(command, env=env).returncode:
+            failed.append(point)
+            print(f"The point {point} ended with status {status}. Run the command again.", file=sys.stderr)
+            return
+        with lock:
+            records.write(output, [record(experiment, options.experiment, folder)])  # a summary may take ten seconds
+
+    for stage in getattr(experiment, "STAGES", (experiment.POINTS,)):
+        with ThreadPoolExecutor(options.at_once) as pool:
+            list(pool.map(one, stage))
+    return not failed
 
 
 def measure(experiment, point, run, folder):

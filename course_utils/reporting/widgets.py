@@ -4,6 +4,7 @@ Only widgets and keywords that both ipywidgets 7.7 (Colab) and 8.1 have; bars ar
 """
 
 import html
+import math
 
 import ipywidgets
 
@@ -222,6 +223,38 @@ def serving_html(model, chip, users, tokens):
             "a million answers of 200 tokens": f"${served['dollars']:,.0f}, {served['kwh']:,.0f} kWh",
         }
     )
+
+
+def budget_calculator(laws, power=24.0):
+    """A budget of compute to move; below it the best size and tokens by each law, and what was done in fact.
+
+    Its plain twin is `budget_html`.
+
+    Args:
+        laws: {name: scaling.Law}.
+        power: of ten, in FLOPs, at first.
+    """
+    budget = ipywidgets.FloatSlider(value=power, min=11, max=27, step=0.25, description="10^ FLOPs")
+    shown = ipywidgets.HTML()
+
+    def look(_=None):
+        shown.value = budget_html(laws, budget.value)
+
+    return _calculator([budget], look, shown)
+
+
+def budget_html(laws, power):
+    """A table: weights, tokens and tokens a weight for 10^power FLOPs by each law, and of Llama 3, which spent more on
+    tokens than any law asks, since every answer that a smaller model gives is cheaper."""
+    best = {name: law.optimum(10**power) for name, law in laws.items()}
+    done = {name: model for name, model in resources.MODELS.items() if name.startswith("Llama 3")}
+    rows = best | {
+        f"{name}, 10^{math.log10(resources.training_flops(model.parameters, model.tokens)):.1f} FLOPs in fact": (
+            model.parameters, model.tokens,
+        )
+        for name, model in done.items()
+    }  # fmt: skip
+    return _facts({name: f"{n:.2e} weights, {d:.2e} tokens, {d / n:,.1f} a weight" for name, (n, d) in rows.items()})
 
 
 def _calculator(controls, look, shown):

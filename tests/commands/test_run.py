@@ -23,13 +23,18 @@ def experiment(monkeypatch):
     return found
 
 
+class Started(list):
+    """Names of points, and the threads that the last one was given."""
+
+
 @pytest.fixture
 def started(monkeypatch):
     """The points whose process was started; each does its work here instead."""
-    names = []
+    names = Started()
 
-    def start(command):
+    def start(command, env):
         names.append(command[-1])
+        names.threads = env.get("OMP_NUM_THREADS")
         return SimpleNamespace(returncode=run.main(command[3:]))
 
     monkeypatch.setattr(run.subprocess, "run", start)
@@ -82,6 +87,16 @@ def test_points_of_another_setting_are_not_mixed_in(experiment, started, tmp_pat
     experiment.SETTING = {"rows": 4}
     run.main(["tried", "--output", str(tmp_path / "tried.json")])
     assert started == ["one", "two", "one", "two"]
+
+
+def test_stages_wait_for_each_other_and_points_share_the_threads(experiment, started, tmp_path, monkeypatch):
+    experiment.POINTS, experiment.STAGES = ("one", "two", "three"), (("two", "one"), ("three",))
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert run.main(["tried", "--at-once", "2", "--output", str(tmp_path / "tried.json")]) == 0
+    assert sorted(started[:2]) == ["one", "two"] and started[2:] == ["three"] and started.threads == "1"
+    assert set(records.read(tmp_path / "tried.json")[0]["points"]) == {"one", "two", "three"}
+    with pytest.raises(SystemExit):
+        run.main(["tried", "--at-once", "0"])
 
 
 def test_every_experiment_has_what_the_command_needs():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from course_utils.data import instructions, prompts
-from course_utils.evaluation import in_context
+from course_utils.evaluation import in_context, scaling
 from course_utils.models import sampling
 from course_utils.reporting import rating, widgets
 
@@ -204,3 +204,12 @@ def test_calculators_say_the_same_as_their_functions():
     served = widgets.serving_calculator("GPT-3")
     assert "<b>7</b>" in served.children[-1].value, "350 GB of weights and 151 GB of caches on chips of 80 GB"
     assert f"{resources.cache_bytes(resources.MODELS['GPT-3'], 2000) / 1e6:,.1f} MB" in served.children[-1].value
+
+
+def test_a_budget_of_compute_is_split_by_each_law_and_as_it_was():
+    laws = {"Hoffmann 2022": scaling.CHINCHILLA, "Besiroglu 2024": scaling.CORRECTED}
+    budget, shown = _parts(widgets.budget_calculator(laws, power=21.0))
+    assert shown.value == widgets.budget_html(laws, 21.0) and "Besiroglu 2024" in shown.value
+    assert "Llama 3 8B, 10^23.9 FLOPs in fact" in shown.value and "1,868.0 a weight" in shown.value
+    budget.value = 24.0
+    assert shown.value == widgets.budget_html(laws, 24.0) != widgets.budget_html(laws, 21.0)

@@ -1,0 +1,260 @@
+"""What follows from the runs of `scaling`: rates, the law, lines of equal compute, and each arm beside them.
+
+`summary` gives, of the points that there are (a part that lacks points is None),
+    rates      {"best": {"SIZE-TOKENS": rate}, "rule": [c, p, q]}: rate = exp(c) N^p D^q
+    fit        the law of grid and lines, its intervals, and what it says of the live run
+    largest    {"predicted": [loss, low, high], "found": loss} from the prediction that was written before
+    lines      {"low" …: {"runs": [[weights, tokens, loss]], "minimum", "law": [weights, tokens]}}
+    kaplan     what moves the exponent of the best size: how the head is counted, warm-up, one rate, a schedule cut off
+    noise      standard deviation of log loss over seeds
+    repeats    {size: {times: {"found", "if_new", "by_2023"}}} in nats a token
+    mixtures   {"bits": {mixture: {group: bits a byte}}, "best": {group: [mixture, over the even one, low, high]}}
+    rivals     {kind: {size: {"weights", "used", "bits_per_byte", "speed", "worse": [by, low, high]}}}
+"""
+
+import math
+
+import numpy as np
+
+from course_utils.evaluation import comparison, scaling
+from course_utils.experiments import scaling_grid as grid
+
+
+def best_rate(points):
+    """The rate at the bottom of a parabola through the best of the tried rates and its neighbours, over log rate.
+
+    Args:
+        points: {name: result} of runs that differ in their rate alone; one that was stopped counts as the worst.
+    """
+    tried = sorted((point["learning_rate"], point.get("loss", math.inf)) for point in points.values())
+    place = min(range(len(tried)), key=lambda n: tried[n][1])
+    around = tried[place - 1 : place + 2] if place else []
+    if len(around) < 3 or not all(math.isfinite(loss) for _, loss in around):
+        return tried[place][0]
+    bend, slope, _ = np.polyfit(np.log([rate for rate, _ in around]), [loss for _, loss in around], 2)
+    return float(np.exp(-slope / (2 * bend))) if bend > 0 else tried[place][0]
+
+
+def rate_rule(points):
+    """(c, p, q) of rate = exp(c) N^p D^q, by least squares on the logarithms of the best of TRIED."""
+    best = best_rates(points)
+    plane = [[1, math.log(grid.counted(size)[0]), math.log(tokens)] for size, tokens in best]
+    return np.linalg.lstsq(np.array(plane), np.log(list(best.values())), rcond=None)[0].tolist()
+
+
+def best_rates(points):
+    """{(size, tokens): best rate} of TRIED_AT."""
+    names = {at: [n for n, run in grid.TRIED.items() if (run.size, run.tokens) == at] for at in grid.TRIED_AT}
+    return {at: best_rate({name: points[name] for name in tried}) for at, tried in names.items()}
+
+
+def rate_by(rule, size, tokens):
+    """The rule's rate for a size and tokens, within the rates that were tried."""
+    plane = 1, math.log(grid.counted(size)[0]), math.log(tokens)
+    rate = math.exp(sum(factor * value for factor, value in zip(rule, plane, strict=True)))
+    return min(max(rate, min(grid.RATES)), max(grid.RATES))
+
+
+def runs_of(points, weights="weights"):
+    """(weights, tokens, losses) of results, those of runs that were stopped left out."""
+    done = [point for point in points.values() if "loss" in point]
+    return tuple([point[name] for point in done] for name in (weights, "tokens", "loss"))
+
+
+def described(fitted):
+    """{"law", "intervals", "exponent", "left"} of a scaling.Fit, ready for JSON."""
+    names = ("E", "A", "B", "alpha", "beta", "exponent")
+    return {
+        "law": vars(fitted.law), "exponent": fitted.law.exponent,
+        "intervals": {name: fitted.interval(lambda law, name=name: getattr(law, name)) for name in names},
+        "left": float(np.sqrt(np.mean(fitted.residuals**2))),
+    }  # fmt: skip
+
+
+def summary(points):
+    """See the module's docstring."""
+    return {
+        "rates": rates(points), "fit": fit(points), "largest": largest(points), "lines": lines(points),
+        "kaplan": kaplan(points), "noise": noise(points), "repeats": repeats(points), "mixtures": mixtures(points),
+        "rivals": rivals(points),
+    }  # fmt: skip
+
+
+def chosen(points, names):
+    """{name: result} of these names, or None if one is missing."""
+    return {name: points[name] for name in names} if all(name in points for name in names) else None
+
+
+def rates(points):
+    if not (tried := chosen(points, grid.TRIED)):
+        return None
+    best = {f"{size}-{tokens}": rate for (size, tokens), rate in best_rates(tried).items()}
+    return {"best": best, "rule": rate_rule(tried)}
+
+
+def fit(points):
+    if not (fitted := chosen(points, grid.FIT)):
+        return None
+    found, weights = scaling.fit(*runs_of(fitted)), grid.counted(grid.LIVE)[0]
+    live = {"weights": weights, "tokens": grid.LIVE_TOKENS, "loss": found.predict(weights, grid.LIVE_TOKENS)}
+    return described(found) | {"runs": len(fitted), "live": live}
+
+
+def largest(points):
+    if not (point := points.get("largest")) or "loss" not in point:
+        return None
+    said = point["predicted"]
+    return {"predicted": [said["loss"], said["low"], said["high"]], "found": point["loss"]}
+
+
+def lines(points):
+    if not (fitted := chosen(points, grid.FIT)):
+        return None
+    law = scaling.fit(*runs_of(fitted), resamples=1).law
+    return {
+        name: {
+            "runs": [list(run) for run in zip(*runs_of(_line(points, f"{name}-")), strict=True)],
+            "minimum": minimum(_line(points, f"{name}-")), "law": law.optimum(flops),
+        }
+        for name, (flops, _) in grid.LINES.items()
+    }  # fmt: skip
+
+
+def _line(points, start):
+    return {name: point for name, point in points.items() if name.startswith(start)}
+
+
+def minimum(points):
+    """{"weights", "loss", "inside"} of the runs of one line, or None where they do not bend upwards."""
+    weights, _, losses = runs_of(points)
+    try:
+        return vars(scaling.iso_flop_minimum(weights, losses))
+    except ValueError:
+        return None
+
+
+def kaplan(points):
+    """{"count": {"all", "blocks"}, "schedule": {"own", "unfinished"}: [exponent, low, high]} by laws, and "line" arms.
+
+    "lines": {"own", "warm", "kept": {"minima": {line: weights}, "exponent"}} by the minima of the two lower lines.
+    """
+    names = (*grid.FIT, *grid.WARM, *grid.KEPT)
+    if not (there := chosen(points, names)):
+        return None
+    fitted, of_grid = chosen(points, grid.FIT), chosen(points, grid.GRID)
+    on_the_way = {
+        f"{name}-{tokens}": point | {"tokens": int(tokens), "loss": loss}
+        for name, point in of_grid.items()
+        for tokens, loss in point.get("curve", {}).items()
+    }
+    last = {name: point for name, point in of_grid.items() if point.get("curve")}
+    arms = {"own": "", "warm": "warm-", "kept": "kept-"}
+    return {
+        "count": {"all": _exponent(runs_of(fitted)), "blocks": _exponent(runs_of(fitted, "block_weights"))},
+        "schedule": {"own": _exponent(runs_of(of_grid)), "unfinished": _exponent(runs_of(on_the_way | last))},
+        "lines": {arm: _two_lines(there, start) for arm, start in arms.items()},
+    }  # fmt: skip
+
+
+def _exponent(runs):
+    fitted = scaling.fit(*runs, resamples=200)
+    return [fitted.law.exponent, *fitted.interval(lambda law: law.exponent)]
+
+
+def _two_lines(points, start):
+    two = [name for name in grid.LINES if name != "high"]
+    minima = {name: minimum(_line(points, f"{start}{name}-")) for name in two}
+    best = [minima[name] and minima[name]["weights"] for name in two]
+    exponent = scaling.power([grid.LINES[name][0] for name in two], best)[0] if all(best) else None
+    return {"minima": minima, "exponent": exponent}
+
+
+def noise(points):
+    if not chosen(points, grid.AGAIN):
+        return None
+    of_size = [seeds_of(points, size) for size in grid.SEEDED]
+    spread = [np.var(np.log([point["loss"] for point in seeds]), ddof=1) for seeds in of_size]
+    return float(np.sqrt(np.mean(spread)))
+
+
+def seeds_of(points, size):
+    """The results of the runs of a size over 2^20 tokens, seed 0 first."""
+    names = [f"grid-{size}-{grid.BUDGETS[3]}", *[f"again-{size}-{seed}" for seed in grid.SEEDS]]
+    return [points[name] for name in names if name in points]
+
+
+def repeats(points):
+    fitted, there = chosen(points, grid.FIT), chosen(points, grid.REPEATS)
+    if not (fitted and there):
+        return None
+    law, found = scaling.fit(*runs_of(fitted), resamples=1).law, {}
+    for name, run in grid.REPEATS.items():
+        unique = there[name]["unique_tokens"]
+        by_2023 = law.loss(there[name]["weights"], scaling.effective_tokens(unique, run.tokens))
+        if_new = points[f"grid-{run.size}-{run.tokens}"]["loss"]
+        of = {"found": there[name]["loss"], "if_new": if_new, "by_2023": float(by_2023)}
+        found.setdefault(run.size, {})[str(run.times)] = of
+    return found
+
+
+def per_byte(point):
+    """{source: bits a byte of each of its held-out documents}."""
+    found, first = {}, 0
+    for source, (count, size) in point["documents"].items():
+        found[source] = [bits * count / size for bits in point["bits"][first : first + count]]
+        first += count
+    return found
+
+
+def mixtures(points):
+    if not (there := chosen(points, grid.MIX)):
+        return None
+    seeds = sorted({run.seed for run in grid.MIX.values()})
+    groups = {mix: [_of_groups(per_byte(there[f"mix-{mix}-{seed}"])) for seed in seeds] for mix in grid.MIXTURES}
+    bits = {
+        mix: {group: float(np.mean([of[group] for of in of_seeds])) for group in grid.GROUPS}
+        for mix, of_seeds in groups.items()
+    }
+    best = {}
+    for group in grid.GROUPS:
+        first = min(bits, key=lambda mix: bits[mix][group])
+        ours, even = ([of[group] for of in groups[mix]] for mix in (first, "all"))
+        best[group] = [first, *_difference(ours, even)]
+    return {"bits": bits, "best": best}
+
+
+def _of_groups(sources):
+    return {
+        group: [rate for source in names for rate in sources.get(source, ())] for group, names in grid.GROUPS.items()
+    }
+
+
+def _difference(ours, baseline):
+    found = comparison.paired_difference(ours, baseline)
+    return [found.mean, *found.interval]
+
+
+def rivals(points):
+    if not chosen(points, (*grid.TUNE, *grid.RIVAL)):
+        return None
+    return {kind: {size: _rival(points, kind, size) for size in (grid.RIVAL_AT, *grid.RIVAL_SIZES)} for kind in KINDS}
+
+
+KINDS = ("gemma", *grid.RIVALS)
+
+
+def _rival(points, kind, size):
+    ours = points[f"grid-{size}-{grid.RIVAL_TOKENS}"]
+    point = ours
+    if kind != "gemma" and size == grid.RIVAL_AT:
+        tried = [points[name] for name, run in grid.TUNE.items() if run.kind == kind]
+        point = min(tried, key=lambda one: one.get("loss", math.inf))
+    elif kind != "gemma":
+        point = points[f"rival-{kind}-{size}"]
+    if "loss" not in point:
+        return None  # stopped: no number came of it
+    flat = [[rate for rates in per_byte(of).values() for rate in rates] for of in (point, ours)]
+    return {
+        "weights": point["weights"], "used": point["used_weights"], "bits_per_byte": point["bits_per_byte"],
+        "speed": point["tokens_per_second"], "worse": _difference(*flat),
+    }  # fmt: skip

@@ -1,0 +1,289 @@
+"""What notebook 04 shows of `python -m course_utils run scaling`: the law, its prediction, each arm.
+
+Each function takes the record, or what there is of it: a part that is not recorded yet is said to be so in one line.
+"""
+
+import numpy as np
+
+from course_utils.evaluation import scaling
+from course_utils.experiments import scaling_grid as grid
+from course_utils.experiments import scaling_summary
+from course_utils.reporting import numbers, plots, reference, tables
+
+PARTS = ("rates", "fit", "largest", "lines", "kaplan", "noise", "repeats", "mixtures", "rivals")
+EMPTY = {"setting": {}, "summary": dict.fromkeys(PARTS), "points": {}}
+SHADES = (plots.OURS, plots.BASELINE, plots.HUMAN, plots.MUTED, "#f0e442")
+
+
+def load():
+    """The record of the scaling runs, or an empty one after a line that says so."""
+    try:
+        return reference.load("scaling")
+    except FileNotFoundError:
+        print("There is no record of the scaling runs yet; python -m course_utils run scaling makes it.")
+        return EMPTY
+
+
+def part(record, name):
+    """A part of the summary; None after a line that says that it is missing."""
+    found = record["summary"][name]
+    if found is None:
+        print(f"not recorded yet: {name}")
+    return found
+
+
+def law(record):
+    """The scaling.Law of the recorded runs, or None after a line."""
+    fitted = part(record, "fit")
+    return fitted and scaling.Law(**fitted["law"])
+
+
+def short(count):
+    """A count of weights or tokens as people say it: 35k, 1.2M, 40G."""
+    for name, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= size * 0.9995:
+            return f"{count / size:.3g}{name}"
+    return f"{count:.3g}"
+
+
+def show_grid(record):
+    """A table of the grid: a row a size, a column a budget of tokens, nats a token on held-out documents."""
+    rows = []
+    for size in grid.FITTED:
+        row = {"size": size, "weights": short(grid.counted(size)[0])}
+        for tokens in (*grid.BUDGETS, grid.MORE):
+            point = record["points"].get(f"grid-{size}-{tokens}", {})
+            row[short(tokens)] = f"{point['loss']:.3f}" if "loss" in point else None
+        rows.append(row)
+    tables.show(rows, title="nats a token, by tokens read")
+
+
+def show_rates(record):
+    """The best learning rate by size and tokens, and the rule that every other run follows."""
+    if not (found := part(record, "rates")):
+        return
+    tables.show([{"size-tokens": name, "best rate": f"{rate:.1e}"} for name, rate in found["best"].items()])
+    _, size, tokens = found["rule"]
+    print(f"rate ∝ weights^{size:.2f} · tokens^{tokens:.2f}".replace("-", "−"))
+
+
+def show_law(record):
+    """The fitted numbers with their intervals, beside the published ones."""
+    if not (fitted := part(record, "fit")):
+        return
+    rows = []
+    for name, label in (("E", "E"), ("alpha", "α"), ("beta", "β"), ("exponent", "β / (α + β)")):
+        ours = fitted["law"].get(name, fitted["exponent"])
+        published = [getattr(law, name) for law in (scaling.CHINCHILLA, scaling.CORRECTED)]
+        rows.append(
+            {
+                "": label, "ours": numbers.recorded(ours, fitted["intervals"][name]),
+                "Hoffmann 2022": f"{published[0]:.3f}", "Besiroglu 2024": f"{published[1]:.3f}",
+            }
+        )  # fmt: skip
+    tables.show(rows, title=f"{fitted['runs']} runs; the law misses them by {fitted['left']:.2%}")
+
+
+def show_prediction(record, live=()):
+    """The law over compute, the runs under it, and the held-out largest run with what was said before it was begun.
+
+    Args:
+        live: (weights, tokens, loss) of the reader's own run, drawn as a star and named without a number.
+    """
+    fitted, found = law(record), part(record, "largest")
+    if not (fitted and found):
+        return
+    point = record["points"]["largest"]
+    alt = "points fall along a bent line; the largest run lies far to the right of all others"
+    title, label = "The law and the run that it had not seen", "compute, FLOPs"
+    with plots.axes(title=title, xlabel=label, ylabel="nats a token, held-out", alt=alt) as ax:
+        runs = [record["points"][name] for name in grid.FIT]
+        at = [6 * run["weights"] * run["tokens"] for run in runs]
+        ax.plot(at, [run["loss"] for run in runs], "o", color=plots.OURS, label="fitted runs")
+        reach = np.geomspace(min(at), 6 * point["weights"] * point["tokens"], 40)
+        ax.plot(reach, [fitted.loss(*fitted.optimum(flops)) for flops in reach], "--", color=plots.MUTED, label="best")
+        said, low, high = found["predicted"]
+        place = 6 * point["weights"] * point["tokens"]
+        ax.errorbar(
+            [place], [said], [[said - low], [high - said]], color=plots.BASELINE, capsize=6, label="said before"
+        )
+        ax.plot([place], [found["found"]], "D", color=plots.HUMAN, label="found")
+        if live:
+            ax.plot([6 * live[0] * live[1]], [live[2]], "k*", markersize=16, label="your run")
+        ax.set_xscale("log")
+    wide = (high - low) / 2 / said
+    print(f"said on {point['predicted']['written']}: {numbers.recorded(said, (low, high))} nats a token, ± {wide:.1%}")
+    inside = "inside" if low <= found["found"] <= high else "outside of"
+    times = place / point["predicted"]["most_fitted_compute"]
+    print(
+        f"begun on {point['started']}, found {found['found']:.3f}: {inside} the interval, at {times:.1f} × the compute"
+    )
+
+
+def show_lines(record):
+    """Loss over size on three lines of equal compute, with the minima of their parabolas and the law's."""
+    if not (found := part(record, "lines")):
+        return
+    alt = "three curves, each bent upwards at both ends; the lower ones lie further to the right"
+    with plots.axes(title="Equal compute", xlabel="weights", ylabel="nats a token, held-out", alt=alt) as ax:
+        for color, (name, of) in zip(SHADES, found.items(), strict=False):
+            runs = sorted(of["runs"])
+            ax.plot([run[0] for run in runs], [run[2] for run in runs], "o-", color=color, label=name)
+        ax.set_xscale("log")
+    rows = []
+    for name, of in found.items():
+        best = of["minimum"]
+        size = "none" if best is None else short(best["weights"]) + ("" if best["inside"] else ", beyond the sizes")
+        row = {"line": name, "FLOPs": f"{grid.LINES[name][0]:.0e}", "best size, parabola": size}
+        weights, tokens = of["law"]
+        rows.append(
+            row | {"by the law": short(weights), "its tokens": short(tokens), "a weight": f"{tokens / weights:.0f}"}
+        )
+    tables.show(rows)
+
+
+def show_kaplan(record):
+    """The exponent of the best size under each of the things that are said to have moved Kaplan's."""
+    if not (found := part(record, "kaplan")):
+        return
+    names = {
+        ("count", "all"): "all weights, the head once", ("count", "blocks"): "weights without the embedding and head",
+        ("schedule", "own"): "the grid, each run's schedule its own",
+        ("schedule", "unfinished"): "the same sizes and tokens, looked at on the way of a longer schedule",
+    }  # fmt: skip
+    rows = [
+        {"counted or trained so": label, "exponent": numbers.recorded(found[a][b][0], found[a][b][1:])}
+        for (a, b), label in names.items()
+    ]
+    arms = {
+        "own": "the two lower lines, by parabolas",
+        "warm": "the same, a long warm-up",
+        "kept": "the same, the smallest size's rate for all",
+    }
+    for arm, label in arms.items():
+        exponent = found["lines"][arm]["exponent"]
+        rows.append({"counted or trained so": label, "exponent": "none" if exponent is None else f"{exponent:.2f}"})
+    tables.show(rows, title="a in: best size ∝ compute^a (Kaplan 2020: 0.73, Hoffmann 2022: 0.50)")
+
+
+def show_shares(record):
+    """Of the loss above E, the share that more tokens would take away, by size and budget; the rest is size."""
+    if not (fitted := law(record)):
+        return
+    rows = []
+    for size in grid.FITTED:
+        row = {"size": size}
+        for tokens in (*grid.BUDGETS, grid.MORE):
+            of_size, of_data = fitted.reducible(grid.counted(size)[0], tokens)
+            row[short(tokens)] = f"{of_data / (of_size + of_data):.0%}"
+        rows.append(row)
+    tables.show(rows, title="share of the reducible loss that is due to finite data, by the law")
+
+
+def show_repeats(record):
+    """Runs whose tokens repeat, beside as many new ones and what Muennighoff's formula says of them."""
+    if not (found := part(record, "repeats")):
+        return
+    rows = [
+        {"size": size, "each token read": times, "loss": of["found"], "all new": of["if_new"], "formula": of["by_2023"]}
+        for size, runs in found.items()
+        for times, of in runs.items()
+    ]
+    tables.show(rows, title="nats a token")
+
+
+def show_mixtures(record):
+    """Bits a byte by kind of held-out text, a row a mixture, and the best mixture for each kind."""
+    if not (found := part(record, "mixtures")):
+        return
+    tables.show([{"read": mix} | of for mix, of in found["bits"].items()], title="bits a byte, by what is asked")
+    for group, (mix, by, low, high) in found["best"].items():
+        print(f"{group}: best after {mix}, {numbers.recorded(by, (low, high), signed=True)} over the even mixture")
+
+
+def show_rivals(record):
+    """Each rival at each size: by how many bits a byte it is worse than Gemma's parts."""
+    if not (found := part(record, "rivals")):
+        return
+    rows = []
+    for kind in grid.RIVALS:
+        row = {"model": kind}
+        for size, of in sorted(found[kind].items(), key=lambda item: grid.counted(item[0])[0]):
+            row[size] = "stopped" if of is None else numbers.recorded(of["worse"][0], of["worse"][1:], signed=True)
+        rows.append(row)
+    tables.show(rows, title="bits a byte more than Gemma's parts, with the interval over documents")
+
+
+def copies(record, span):
+    """{size: ([exact by seed], [nats by seed])} of copying a text that was just said, by sizes from small to large."""
+    found = {}
+    for size in grid.FITTED:
+        seeds = [point["copied"]["text"] for point in scaling_summary.seeds_of(record["points"], size)]
+        if seeds:
+            found[size] = ([one["exact"][str(span)] for one in seeds], [one["nats"] for one in seeds])
+    return found
+
+
+def largest_step(values):
+    """The share of the whole change that falls into the largest step between neighbours; 1 / steps when it is even.
+
+    Raises:
+        ValueError: fewer than three values, or no change from first to last.
+    """
+    values = np.asarray(values, float)
+    if len(values) < 3 or values[0] == values[-1]:
+        raise ValueError(f"Expected three values or more that change from first to last, got {values.tolist()}.")
+    return float(np.max(np.diff(values) / (values[-1] - values[0])))
+
+
+def suddenness(record, span):
+    """[(largest step by exact copies, by nats)] of each seed that all sizes have."""
+    sizes = list(copies(record, span).values())
+    seeds = min((len(exact) for exact, _ in sizes), default=0)
+    return [tuple(largest_step([size[way][seed] for size in sizes]) for way in (0, 1)) for seed in range(seeds)]
+
+
+def show_copies(record, span):
+    """Copying by size, judged twice: spans that are right as a whole, and nats a token."""
+    found = copies(record, span)
+    if not found:
+        print("not recorded yet: copying")
+        return
+    weights = [grid.counted(size)[0] for size in found]
+    for way, label in ((0, f"{span} tokens right"), (1, "nats a token")):
+        alt = "a line over size with one mark a size"
+        with plots.axes(
+            title=f"Copying, judged by {label}", xlabel="weights", ylabel=label, alt=alt, size=(9, 3)
+        ) as ax:
+            ax.plot(weights, [np.mean(of[way]) for of in found.values()], "o-", color=plots.OURS, label="mean of seeds")
+            ax.set_xscale("log")
+
+
+def show_ability(record, span):
+    """Exact copies against the held-out loss, all sizes and budgets in one plot (Du et al. 2024)."""
+    runs = [(name, point) for name, point in record["points"].items() if name in grid.GRID and "loss" in point]
+    if not runs:
+        print("not recorded yet: the grid")
+        return
+    alt = "marks of all sizes; where they lie on one curve, the loss tells the ability and size adds nothing"
+    label = f"{span} tokens right"
+    with plots.axes(title="Ability against loss", xlabel="nats a token, held-out", ylabel=label, alt=alt) as ax:
+        for number, size in enumerate(grid.FITTED):
+            of = [point for name, point in runs if grid.GRID[name].size == size]
+            right = [point["copied"]["text"]["exact"][str(span)] for point in of]
+            if of:
+                ax.plot([p["loss"] for p in of], right, "osD^vP"[number], color=SHADES[number % 5], label=size)
+        ax.invert_xaxis()
+
+
+def show_int4(record):
+    """What rounding the blocks to four bits adds to the loss, by tokens a weight (Kumar et al. 2024)."""
+    runs = [point for name, point in record["points"].items() if name in grid.FIT and "int4" in point]
+    if not runs:
+        print("not recorded yet: the grid in four bits")
+        return
+    alt = "a mark a run; tokens a weight to the right, the added loss upwards"
+    with plots.axes(title="Four bits", xlabel="tokens a weight", ylabel="nats a token added", alt=alt) as ax:
+        at = [run["tokens"] / run["weights"] for run in runs]
+        ax.plot(at, [run["int4"] - run["loss"] for run in runs], "o", color=plots.OURS, label="a run")
+        ax.set_xscale("log")

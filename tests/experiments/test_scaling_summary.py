@@ -1,0 +1,108 @@
+"""What follows from runs, on results made by a law that is known."""
+
+import math
+
+import numpy as np
+import pytest
+
+from course_utils.evaluation import scaling
+from course_utils.experiments import scaling_grid as grid
+from course_utils.experiments import scaling_summary as summary
+
+LAW = scaling.Law(1.6, 60, 400, 0.30, 0.42)
+DOCUMENTS = {"news": [3, 300], "plays": [2, 200], "code": [2, 200]}
+
+
+def result(run, **more):
+    every, blocks, used = grid.counted(run.size, run.kind)
+    noise = np.random.default_rng([run.tokens, every, run.seed]).normal(size=8)
+    loss = float(LAW.loss(every, run.tokens)) * math.exp(0.003 * noise[0])
+    curve = {str(tokens): float(LAW.loss(every, tokens)) * 1.02 for tokens in run.evaluate}
+    return {
+        "size": run.size, "tokens": run.tokens, "weights": every, "block_weights": blocks, "used_weights": used,
+        "loss": loss, "bits_per_byte": loss / 2, "documents": DOCUMENTS, "curve": curve, "tokens_per_second": 1000,
+        "bits": [100 * loss + float(one) for one in noise[1:]], "unique_tokens": run.tokens // run.times,
+        "learning_rate": run.rate or 2e-2,
+    } | more  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_resamples():
+    """Fits of few resamples: the tests here ask what is done with a fit."""
+    whole = scaling.fit
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scaling, "fit", lambda *runs, resamples=20: whole(*runs, resamples=min(resamples, 20)))
+        yield
+
+
+@pytest.fixture(scope="module")
+def points():
+    made = {name: result(run) for name, run in grid.RUNS.items()}
+    for name, run in grid.TRIED.items():  # the best rate is N^−0.25 · 0.6
+        best = 0.6 * grid.counted(run.size)[0] ** -0.25
+        made[name]["loss"] = 4 + 0.1 * (math.log(run.rate / best)) ** 2
+    made["largest"]["predicted"] = {"loss": 3.3, "low": 3.2, "high": 3.4}
+    for name in grid.MIX:
+        if name.startswith("mix-code"):
+            made[name]["bits"][5:] = [50.0, 50.0]
+    return made
+
+
+def test_the_rule_is_that_of_the_best_rates(points):
+    found = summary.summary(points)["rates"]
+    assert found["rule"][1] == pytest.approx(-0.25, abs=0.01) and found["rule"][2] == pytest.approx(0, abs=0.01)
+    assert summary.rate_by(found["rule"], "256x4", 2**20) == pytest.approx(0.6 * 2_495_232**-0.25, rel=0.02)
+    assert summary.rate_by([0, 0, 0], "256x4", 2**20) == max(grid.RATES)
+
+
+def test_the_best_rate_may_be_the_first_or_beside_one_that_was_stopped():
+    at = lambda rate, **loss: {"learning_rate": rate} | loss  # noqa: E731
+    assert summary.best_rate({"a": at(1e-3, loss=3), "b": at(1e-2, loss=4), "c": at(1e-1, loss=5)}) == 1e-3
+    assert summary.best_rate({"a": at(1e-3, loss=3), "b": at(1e-2, loss=2), "c": at(1e-1)}) == 1e-2
+    even = {"a": at(1e-3, loss=3), "b": at(1e-2, loss=2), "c": at(1e-1, loss=3)}
+    assert summary.best_rate(even) == pytest.approx(1e-2)
+
+
+def test_the_law_comes_back_with_what_it_says_of_the_live_run(points):
+    found = summary.fit(points)
+    assert found["law"]["alpha"] == pytest.approx(0.30, abs=0.05) and found["runs"] == len(grid.FIT)
+    low, high = found["intervals"]["exponent"]
+    assert low - 0.02 < LAW.exponent < high + 0.02 and found["left"] < 0.006
+    _, low, high = found["live"]["loss"]
+    assert low < LAW.loss(found["live"]["weights"], grid.LIVE_TOKENS) < high
+    assert summary.largest(points) == {"predicted": [3.3, 3.2, 3.4], "found": points["largest"]["loss"]}
+
+
+def test_lines_and_the_arms_of_kaplan(points):
+    found = summary.lines(points)
+    assert set(found) == {"low", "middle", "high"} and len(found["low"]["runs"]) == 5
+    weights, tokens = found["middle"]["law"]
+    assert 6 * weights * tokens == pytest.approx(2e12)
+    arms = summary.kaplan(points)
+    assert set(arms["count"]) == {"all", "blocks"} and set(arms["lines"]) == {"own", "warm", "kept"}
+    exponent, low, high = arms["count"]["all"]
+    assert low <= exponent <= high and set(arms["lines"]["warm"]["minima"]) == {"low", "middle"}
+    assert len(arms["schedule"]["unfinished"]) == 3
+
+
+def test_noise_repeats_mixtures_and_rivals(points):
+    found = summary.summary(points)
+    assert found["noise"] == pytest.approx(0.003, rel=0.6)
+    four = found["repeats"]["96x3"]["4"]
+    assert four["by_2023"] > LAW.loss(grid.counted("96x3")[0], 2**20)
+    assert found["mixtures"]["best"]["code"][0] == "code" and found["mixtures"]["best"]["code"][1] < 0
+    assert set(found["rivals"]) == {"gemma", *grid.RIVALS}
+    assert found["rivals"]["gemma"]["64x3"]["worse"] == [0, 0, 0]
+    worse, low, high = found["rivals"]["lstm"]["48x2"]["worse"]
+    assert low <= worse <= high
+
+
+def test_a_part_has_a_summary_as_well(points):
+    assert set(summary.summary({}).values()) == {None}
+    some = {name: points[name] for name in grid.GRID}
+    assert summary.summary(some)["fit"] is None
+
+
+def test_losses_that_do_not_bend_have_no_minimum():
+    flat = {str(n): {"weights": 10**n, "tokens": 1, "loss": 5 - 0.1 * n**2} for n in (1, 2, 3)}
+    assert summary.minimum(flat) is None
