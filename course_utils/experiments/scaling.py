@@ -37,7 +37,7 @@ SETTING = {
     "budgets": (*grid.BUDGETS, grid.MORE), "lines": grid.LINES, "largest": (grid.LARGEST, grid.LARGEST_TOKENS),
     "rates": grid.RATES, "rival_rates": grid.RIVAL_RATES, "warm_steps": grid.WARM_STEPS, "times": grid.TIMES,
     "groups": grid.GROUPS, "mixtures": grid.MIXTURES, "rivals": grid.RIVALS, "documents": grid.DOCUMENTS,
-    "document_bytes": grid.DOCUMENT_BYTES, "copy": grid.COPY, "spans": grid.SPANS, "bits": grid.BITS,
+    "document_bytes": grid.DOCUMENT_BYTES, "copy": grid.COPY, "passage": grid.PASSAGE, "spans": grid.SPANS, "bits": grid.BITS,
 }  # fmt: skip
 KEPT_LOSSES = 50  # of a run's training losses, means of equal parts
 
@@ -122,6 +122,8 @@ def job(planned, rate, stream):
     config = replace(grid.config(planned.size, planned.kind), vocabulary=stream.vocabulary)
     if planned.mixture:
         stream = mixed(stream, grid.MIXTURES[planned.mixture], planned.tokens, planned.seed)
+    if planned.again:
+        stream = said_again(stream, planned.tokens // grid.LENGTH, planned.seed)
     rows = token_stream.Rows(stream, grid.LENGTH, planned.steps * grid.BATCH // planned.times)
     device, kind = runtime.current().device, grid.model_kind(planned.kind)
     build = lambda: pretrain.PretrainLoss(rivals.build(kind, config, planned.seed).to(device))  # noqa: E731
@@ -213,6 +215,18 @@ def mixed(stream, shares, tokens, seed):
     lengths = np.array([len(found[number]) for number in order])
     ids = np.concatenate([np.array(found[number], np.uint16) for number in order])
     return token_stream.Stream(ids, np.cumsum(lengths) - lengths, stream.vocabulary, stream.tokenizer)
+
+
+def said_again(stream, count, seed):
+    """A Stream of rows that each say one passage of PASSAGE tokens, of new text, again and again to their end."""
+    text = stream.tokens[: 2 * count * grid.PASSAGE[1]]
+    text = text[text != stream.boundary]
+    rows = np.full((count, grid.LENGTH), stream.boundary, np.uint16)
+    lengths = np.random.default_rng([seed, 5]).integers(grid.PASSAGE[0], grid.PASSAGE[1] + 1, count)
+    for row, first, length in zip(rows, np.cumsum(lengths) - lengths, lengths, strict=True):
+        row[1:] = np.resize(text[first : first + length], grid.LENGTH - 1)
+    starts = np.arange(count) * grid.LENGTH
+    return token_stream.Stream(rows.reshape(-1), starts, stream.vocabulary, stream.tokenizer)
 
 
 def texts_of(sources, seed):

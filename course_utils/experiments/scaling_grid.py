@@ -9,7 +9,8 @@ looking a token up costs nothing, and the head, which is the embedding once more
     low-, middle-, high-SIZE   three lines of equal compute
     prediction              the law of grid and lines, and what it says of `largest`; no run
     largest                 at least four times the compute of any run that is fitted
-    again-SIZE-SEED         the five sizes at 2^20 tokens, two other seeds: noise, and copying by size
+    again-SIZE-SEED         the five sizes at 2^20 tokens, two other seeds: noise
+    copy-SIZE-SEED          2^20 tokens of passages said again and again, in three seeds: copying by size
     warm-LINE-SIZE          the low and the middle line with a warm-up of WARM_STEPS whatever the run's length
     kept-LINE-SIZE          the same lines with one rate for all, kept from the smallest size
     repeat-SIZE-TIMES       2^20 tokens of which one in TIMES is new
@@ -18,8 +19,8 @@ looking a token up costs nothing, and the head, which is the embedding once more
     rival-KIND-SIZE         the rivals at other sizes, the rate moved as `rate_rule` moves it
 
 Minutes on a core of one's own, reckoned by `minutes` from MEASURED tokens a second: rate 33, tune 10, grid 27, lines
-31, largest 9, again 15, warm 13, kept 13, repeat 8, mix 9, rival 12; in all 178, and about 8 s a point for its
-process to start and be judged: 22. On two cores an hour and three quarters.
+31, largest 9, again 15, copy 23, warm 13, kept 13, repeat 8, mix 9, rival 12; in all 201, and about 8 s a point for its
+process to start and be judged: 24. On two cores less than two hours.
 """
 
 from dataclasses import dataclass, replace
@@ -55,6 +56,7 @@ MIXTURES = {  # shares of the GROUPS
 MIXED_AT, RIVAL_AT, MIXED_TOKENS, RIVAL_TOKENS = "64x3", "64x3", 2**19, 2**19
 RIVALS, RIVAL_SIZES = ("vanilla", "experts-weights", "experts-compute", "lstm"), ("48x2", "96x3", "128x4")
 DOCUMENTS, DOCUMENT_BYTES, COPY, SPANS, BITS = 16, 512, 40, (1, 2, 4, 8, 16), 4
+PASSAGE = 12, 63  # tokens of a passage that is said again, from and to
 # tokens a second that one core did at four sizes; between them as a power of the weights
 MEASURED = {35_168: 31_000, 66_576: 25_000, 299_376: 9_800, 1_208_592: 3_600, 2_495_232: 2_500}
 
@@ -66,6 +68,7 @@ class Run:
     size: a key of SIZES. tokens: read. seed: of weights and order.
     rate: the highest learning rate; None for the rule's. kept: for that of the smallest size.
     warm: steps of warm-up; None for a tenth. times: how often each token is read.
+    again: whether each row says one passage again and again.
     kind: gemma or one of RIVALS. mixture: a key of MIXTURES, or None for the corpus. evaluate: budgets at which it is
     looked at on the way.
     """
@@ -77,6 +80,7 @@ class Run:
     kept: bool = False
     warm: int | None = None
     times: int = 1
+    again: bool = False
     kind: str = "gemma"
     mixture: str | None = None
     evaluate: tuple = ()
@@ -137,6 +141,7 @@ GRID = _grid()
 LINE = {f"{n}-{size}": Run(size, on_line(flops, size)) for n, (flops, sizes) in LINES.items() for size in sizes}
 BIG = {"largest": Run(LARGEST, LARGEST_TOKENS)}
 AGAIN = {f"again-{size}-{seed}": Run(size, BUDGETS[3], seed) for size in SEEDED for seed in SEEDS}
+COPIES = {f"copy-{size}-{n}": Run(size, BUDGETS[3], n, again=True) for size in SEEDED for n in (0, *SEEDS)}
 WARM = {f"warm-{n}": replace(run, warm=min(WARM_STEPS, run.steps - 1)) for n, run in LINE.items() if n[0] != "h"}
 KEPT = {f"kept-{name}": replace(run, kept=True) for name, run in LINE.items() if name[0] != "h"}
 REPEATS = {f"repeat-{size}-{times}": Run(size, BUDGETS[3], times=times) for size in REPEATED for times in TIMES}
@@ -144,11 +149,11 @@ MIX = {f"mix-{m}-{seed}": Run(MIXED_AT, MIXED_TOKENS, seed, mixture=m) for seed 
 TUNE = {f"tune-{kind}-{r:g}": Run(RIVAL_AT, RIVAL_TOKENS, rate=r, kind=kind) for kind in RIVALS for r in RIVAL_RATES}
 RIVAL = {f"rival-{kind}-{size}": Run(size, RIVAL_TOKENS, kind=kind) for kind in RIVALS for size in RIVAL_SIZES}
 FIT = GRID | LINE
-RUNS = TRIED | FIT | BIG | AGAIN | WARM | KEPT | REPEATS | MIX | TUNE | RIVAL
+RUNS = TRIED | FIT | BIG | AGAIN | COPIES | WARM | KEPT | REPEATS | MIX | TUNE | RIVAL
 # Each waits for all before it; within one, two runs may go side by side. The longest come first
 STAGES = (
     (*TRIED, *TUNE), (*reversed(LINE), *GRID), ("prediction",),
-    (*BIG, *AGAIN, *WARM, *KEPT, *REPEATS, *MIX, *RIVAL),
+    (*BIG, *AGAIN, *COPIES, *WARM, *KEPT, *REPEATS, *MIX, *RIVAL),
 )  # fmt: skip
 POINTS = tuple(point for stage in STAGES for point in stage)
 
