@@ -37,7 +37,8 @@ SETTING = {
     "budgets": (*grid.BUDGETS, grid.MORE), "lines": grid.LINES, "largest": (grid.LARGEST, grid.LARGEST_TOKENS),
     "rates": grid.RATES, "rival_rates": grid.RIVAL_RATES, "warm_steps": grid.WARM_STEPS, "times": grid.TIMES,
     "groups": grid.GROUPS, "mixtures": grid.MIXTURES, "rivals": grid.RIVALS, "documents": grid.DOCUMENTS,
-    "document_bytes": grid.DOCUMENT_BYTES, "copy": grid.COPY, "passage": grid.PASSAGE, "spans": grid.SPANS, "bits": grid.BITS,
+    "document_bytes": grid.DOCUMENT_BYTES, "copy": grid.COPY, "passage": grid.PASSAGE, "spans": grid.SPANS,
+    "bits": grid.BITS,
 }  # fmt: skip
 KEPT_LOSSES = 50  # of a run's training losses, means of equal parts
 
