@@ -134,19 +134,24 @@ def job(planned, rate, stream):
 def trained(planned, rate, stream, run, folder):
     """What is known of a Run at its end."""
     held, encoded = held_out(folder.parent, stream)
-    exam = lambda module: {"loss": loss_of(module.model, encoded)[0]}  # noqa: E731
+
+    def exam(module):
+        copied = copies(module.model, stream, encoded) if planned.again else {}
+        return {"loss": loss_of(module.model, encoded)[0]} | copied
+
     module, known = long_run.learned(job(planned, rate, stream), run, folder, exam)
     model, parts = module.model, np.array_split(known["losses"], min(KEPT_LOSSES, planned.steps))
     loss, bits = loss_of(model, encoded)
     every, blocks, used = grid.counted(planned.size, planned.kind)
-    curve = {int(step) * grid.A_STEP: found["loss"] for step, found in known["evaluations"].items()}
+    on_the_way = {int(step) * grid.A_STEP: found for step, found in known["evaluations"].items()}
     kept = ("seed", "steps", "learning_rate", "unique_tokens", "repeated_tokens", "seconds", "peak_mb")
     return {name: known[name] for name in (*kept, "tokens_per_second")} | {
         "size": planned.size, "tokens": planned.tokens, "kind": planned.kind, "weights": every, "block_weights": blocks,
         "used_weights": used, "loss": loss, "bits_per_byte": sum(bits) / sum(held.bytes),
-        "bits": [round(cost, 1) for cost in bits], "int4": in_few_bits(model, encoded), "curve": curve,
+        "bits": [round(cost, 1) for cost in bits], "int4": in_few_bits(model, encoded), "curve": {tokens: found["loss"] for tokens, found in on_the_way.items()},
         "documents": sources_of(held), "losses": [round(float(part.mean()), 3) for part in parts],
         "copied": copies(model, stream, encoded),
+        "copied_by": {tokens: found["text"] for tokens, found in on_the_way.items() if "text" in found},
     }  # fmt: skip
 
 

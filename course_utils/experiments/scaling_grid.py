@@ -141,7 +141,11 @@ GRID = _grid()
 LINE = {f"{n}-{size}": Run(size, on_line(flops, size)) for n, (flops, sizes) in LINES.items() for size in sizes}
 BIG = {"largest": Run(LARGEST, LARGEST_TOKENS)}
 AGAIN = {f"again-{size}-{seed}": Run(size, BUDGETS[3], seed) for size in SEEDED for seed in SEEDS}
-COPIES = {f"copy-{size}-{n}": Run(size, BUDGETS[3], n, again=True) for size in SEEDED for n in (0, *SEEDS)}
+COPIES = {
+    f"copy-{size}-{n}": Run(size, BUDGETS[3], n, again=True, evaluate=BUDGETS[:3])
+    for size in SEEDED
+    for n in (0, *SEEDS)
+}
 WARM = {f"warm-{n}": replace(run, warm=min(WARM_STEPS, run.steps - 1)) for n, run in LINE.items() if n[0] != "h"}
 KEPT = {f"kept-{name}": replace(run, kept=True) for name, run in LINE.items() if name[0] != "h"}
 REPEATS = {f"repeat-{size}-{times}": Run(size, BUDGETS[3], times=times) for size in REPEATED for times in TIMES}

@@ -65,7 +65,7 @@ def test_repeated_tokens_are_counted_apart(small, tmp_path):
 
 def test_nothing_is_trained_before_its_rate_is_known(small, tmp_path):
     with pytest.raises(
-        ValueError, match=r"This point needs rate-32x2-262144-0.004, .* and 41 more. Measure these first"
+        ValueError, match=r"This point needs rate-32x2-262144-0.004, .* and 31 more. Measure these first"
     ):
         experiment.measure("grid-32x2-131072", small, tmp_path / "grid-32x2-131072")
 
