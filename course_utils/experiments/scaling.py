@@ -148,7 +148,8 @@ def trained(planned, rate, stream, run, folder):
     return {name: known[name] for name in (*kept, "tokens_per_second")} | {
         "size": planned.size, "tokens": planned.tokens, "kind": planned.kind, "weights": every, "block_weights": blocks,
         "used_weights": used, "loss": loss, "bits_per_byte": sum(bits) / sum(held.bytes),
-        "bits": [round(cost, 1) for cost in bits], "int4": in_few_bits(model, encoded), "curve": {tokens: found["loss"] for tokens, found in on_the_way.items()},
+        "bits": [round(cost, 1) for cost in bits], "int4": in_few_bits(model, encoded),
+        "curve": {tokens: found["loss"] for tokens, found in on_the_way.items()},
         "documents": sources_of(held), "losses": [round(float(part.mean()), 3) for part in parts],
         "copied": copies(model, stream, encoded),
         "copied_by": {tokens: found["text"] for tokens, found in on_the_way.items() if "text" in found},
