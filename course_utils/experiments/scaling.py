@@ -136,8 +136,11 @@ def trained(planned, rate, stream, run, folder):
     held, encoded = held_out(folder.parent, stream)
 
     def exam(module):
-        copied = copies(module.model, stream, encoded) if planned.again else {}
-        return {"loss": loss_of(module.model, encoded)[0]} | copied
+        found = {"loss": loss_of(module.model, encoded)[0]}
+        if not planned.again:
+            return found
+        said = copies(module.model, stream, encoded)["text"]
+        return found | said["exact"] | {"nats": said["nats"]}
 
     module, known = long_run.learned(job(planned, rate, stream), run, folder, exam)
     model, parts = module.model, np.array_split(known["losses"], min(KEPT_LOSSES, planned.steps))
@@ -152,7 +155,7 @@ def trained(planned, rate, stream, run, folder):
         "curve": {tokens: found["loss"] for tokens, found in on_the_way.items()},
         "documents": sources_of(held), "losses": [round(float(part.mean()), 3) for part in parts],
         "copied": copies(model, stream, encoded),
-        "copied_by": {tokens: found["text"] for tokens, found in on_the_way.items() if "text" in found},
+        "copied_by": {tokens: found for tokens, found in on_the_way.items() if planned.again},
     }  # fmt: skip
 
 
