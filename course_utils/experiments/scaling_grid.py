@@ -42,7 +42,7 @@ LINES = {"low": (5e11, FITTED[:5]), "middle": (1.6e12, FITTED[1:]), "high": (5e1
 RATES, RIVAL_RATES = (4e-3, 1e-2, 2.5e-2, 6e-2, 1.5e-1), (1e-3, 3e-3, 1e-2, 3e-2)
 TRIED_AT = (
     *[(size, BUDGETS[1]) for size in ("32x2", "64x3", "128x4", "176x4")], ("48x2", BUDGETS[3]), ("96x3", BUDGETS[3]),
-    ("48x2", MORE),
+    ("48x2", MORE), ("64x3", MORE),
 )  # fmt: skip
 SEEDED, SEEDS, WARM_STEPS, TIMES, REPEATED = FITTED[:5], (1, 2), 300, (4, 16, 64), ("48x2", "96x3")
 GROUPS = {
@@ -136,7 +136,10 @@ def _grid():
     return found
 
 
-TRIED = {f"rate-{s}-{t}-{rate:g}": Run(s, t, rate=rate) for s, t in TRIED_AT for rate in RATES}
+TRIED = {
+    f"rate-{size}-{tokens}-{rate:g}": Run(size, tokens, rate=rate)
+    for size, tokens in TRIED_AT for rate in RATES[: 4 if tokens == MORE else None]
+}  # fmt: skip
 GRID = _grid()
 LINE = {f"{n}-{size}": Run(size, on_line(flops, size)) for n, (flops, sizes) in LINES.items() for size in sizes}
 BIG = {"largest": Run(LARGEST, LARGEST_TOKENS)}
