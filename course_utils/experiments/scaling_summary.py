@@ -1,7 +1,7 @@
 """What follows from the runs of `scaling`: rates, the law, lines of equal compute, and each arm beside them.
 
 `summary` gives, of the points that there are (a part that lacks points is None),
-    rates      {"best": {"SIZE-TOKENS": rate}, "rule": [c, p, q]}: rate = exp(c) N^p D^q
+    rates      {"best": {"SIZE-TOKENS": rate}, "rule"} as `rate_rule` has it
     fit        the law of grid and lines, its intervals, and what it says of the live run
     largest    {"predicted": [loss, low, high], "found": loss} from the prediction that was written before
     lines      {"low" …: {"runs": [[weights, tokens, loss]], "minimum", "law": [weights, tokens]}}
@@ -18,6 +18,8 @@ import numpy as np
 
 from course_utils.evaluation import comparison, scaling
 from course_utils.experiments import scaling_grid as grid
+
+REFERENCE = 1e5  # weights at which a rule's rates are given
 
 
 def best_rate(points):
@@ -36,10 +38,17 @@ def best_rate(points):
 
 
 def rate_rule(points):
-    """(c, p, q) of rate = exp(c) N^p D^q, by least squares on the logarithms of the best of TRIED."""
+    """{"power": p, "at": {tokens: rate}} of the best of TRIED: rate = at(tokens) · (weights / REFERENCE)^p.
+
+    By least squares on logarithms: a level for each length that was tried, and one power of the size for all.
+    """
     best = best_rates(points)
-    plane = [[1, math.log(grid.counted(size)[0]), math.log(tokens)] for size, tokens in best]
-    return np.linalg.lstsq(np.array(plane), np.log(list(best.values())), rcond=None)[0].tolist()
+    lengths = sorted({tokens for _, tokens in best})
+    plane = [
+        [math.log(grid.counted(size)[0] / REFERENCE), *(tokens == one for one in lengths)] for size, tokens in best
+    ]
+    power, *levels = np.linalg.lstsq(np.array(plane, float), np.log(list(best.values())), rcond=None)[0].tolist()
+    return {"power": power, "at": {str(one): math.exp(level) for one, level in zip(lengths, levels, strict=True)}}
 
 
 def best_rates(points):
@@ -49,9 +58,12 @@ def best_rates(points):
 
 
 def rate_by(rule, size, tokens):
-    """The rule's rate for a size and tokens, within the rates that were tried."""
-    plane = 1, math.log(grid.counted(size)[0]), math.log(tokens)
-    rate = math.exp(sum(factor * value for factor, value in zip(rule, plane, strict=True)))
+    """The rule's rate for a size and tokens, within the rates that were tried.
+
+    Between two lengths that were tried it lies on a straight line of logarithms; beyond them the nearest one's holds.
+    """
+    lengths, rates = (np.log(np.array(list(values), float)) for values in (rule["at"].keys(), rule["at"].values()))
+    rate = math.exp(np.interp(math.log(tokens), lengths, rates)) * (grid.counted(size)[0] / REFERENCE) ** rule["power"]
     return min(max(rate, min(grid.RATES)), max(grid.RATES))
 
 

@@ -63,8 +63,9 @@ def show_rates(record):
     if not (found := part(record, "rates")):
         return
     tables.show([{"size-tokens": name, "best rate": f"{rate:.1e}"} for name, rate in found["best"].items()])
-    _, size, tokens = found["rule"]
-    print(f"rate ∝ weights^{size:.2f} · tokens^{tokens:.2f}".replace("-", "−"))
+    rule = found["rule"]
+    rates = ", ".join(f"{rate:.3f} at {short(int(tokens))}" for tokens, rate in rule["at"].items())
+    print(f"100k weights: {rates} tokens; by size: weights^{rule['power']:.2f}".replace("^-", "^−"))
 
 
 def show_law(record):

@@ -50,9 +50,16 @@ def points():
 
 def test_the_rule_is_that_of_the_best_rates(points):
     found = summary.summary(points)["rates"]
-    assert found["rule"][1] == pytest.approx(-0.25, abs=0.01) and found["rule"][2] == pytest.approx(0, abs=0.01)
+    assert found["rule"]["power"] == pytest.approx(-0.25, abs=0.01) and len(found["rule"]["at"]) == 3
     assert summary.rate_by(found["rule"], "256x4", 2**20) == pytest.approx(0.6 * 2_495_232**-0.25, rel=0.02)
-    assert summary.rate_by([0, 0, 0], "256x4", 2**20) == max(grid.RATES)
+
+
+def test_a_rate_lies_between_those_of_the_lengths_that_were_tried():
+    rule = {"power": -0.5, "at": {"1000": 0.1, "4000": 0.025}}
+    size = grid.counted("96x3")[0] / summary.REFERENCE
+    by = lambda tokens: summary.rate_by(rule, "96x3", tokens)  # noqa: E731
+    assert by(2000) == pytest.approx(0.05 * size**-0.5) and by(10) == by(1000) and by(10**9) == by(4000)
+    assert summary.rate_by({"power": 9, "at": {"1": 1.0}}, "96x3", 5) == max(grid.RATES)
 
 
 def test_the_best_rate_may_be_the_first_or_beside_one_that_was_stopped():

@@ -58,7 +58,7 @@ def test_everything_is_said(record, capsys):
     scaling.show_ability(record, 8)
     said = capsys.readouterr().out
     for words in (
-        "128x4", "658k", "Besiroglu 2024", "rate ∝ weights^", "said on 2026-01-01: 3.300 [3.200, 3.400]",
+        "128x4", "658k", "Besiroglu 2024", "100k weights: ", "said on 2026-01-01: 3.300 [3.200, 3.400]",
         "± 3.0%", "the interval, at 4.1 × the compute", "by the law", "the same, the smallest size's rate",
         "over the even mixture", "experts-compute", "formula",
     ):  # fmt: skip
