@@ -1,4 +1,4 @@
-"""Copying a text that was just read, judged twice: exactly, k tokens in a row, and by the probability of each token.
+"""Saying a text that was read, judged twice: exactly, k tokens in a row, and by the probability of each token.
 
 What counts as "it can" decides when an ability seems to appear (Schaeffer et al. 2023, 2304.15004): k tokens are right
 together about as often as pᵏ when one is right with p, which stays near nothing for long and then rises steeply.
@@ -10,34 +10,46 @@ import torch
 
 from course_utils.evaluation.pretraining import AT_ONCE
 from course_utils.models.logprobs import token_logprobs
+from course_utils.text.token_stream import numbered
 
 
 @torch.no_grad()
-def copied(model, rows, spans, *, at_once=AT_ONCE):
-    """How well the second copy in rows of `said_twice` or `pretraining.repeated` is known.
+def known(model, rows, spans, *, boundary=None, after=1, at_once=AT_ONCE):
+    """How well the tokens of rows are known, each from those before it.
 
     Args:
         model: anything with `hidden` and `embed_tokens`.
-        rows: (B, 1 + 2n) int64: a boundary, n tokens, the same again.
-        spans: k, the lengths that shall be right; at most n − 1.
+        rows: (B, T) int64.
+        spans: k, the lengths that shall be right; at most T − after.
+        boundary: the id that begins a document, whose tokens see no other's; None for one document a row.
+        after: the first column that is asked for, from 1 on.
 
     Returns:
-        {"nats": mean −log p of a token of the second copy, "first": of the first,
-        "exact": {str(k): share of all runs of k tokens there that greedy decoding would write}}. The first token of a
-        copy is left out, for nothing says that it begins.
+        {"nats": mean −log p of a token, "exact": {str(k): share of all runs of k tokens that greedy decoding would
+        write}}.
     """
     rows = torch.as_tensor(rows, device=model.embed_tokens.weight.device)
-    copy = (rows.shape[1] - 1) // 2
-    if not 1 <= max(spans) < copy:
-        raise ValueError(f"Expected spans from 1 to {copy - 1} of the {copy} tokens of a copy, got {tuple(spans)}.")
+    if not 1 <= max(spans) <= rows.shape[1] - after:
+        raise ValueError(f"Expected spans from 1 to the {rows.shape[1] - after} tokens asked for, got {tuple(spans)}.")
     head, right, nats = model.embed_tokens.weight.float(), [], []
     for part in rows.split(at_once):
-        hidden, targets = model.hidden(part)[:, :-1].float().contiguous(), part[:, 1:].contiguous()
-        nats.append(-token_logprobs(hidden, head, targets).double())
+        documents = None if boundary is None else numbered(part, boundary)
+        hidden, targets = model.hidden(part, documents)[:, after - 1 : -1].float().contiguous(), part[:, after:]
+        nats.append(-token_logprobs(hidden, head, targets.contiguous()).double())
         right.append((hidden @ head.T).argmax(-1) == targets)  # all of a span right: then greedy decoding writes it
-    nats, right = torch.cat(nats), torch.cat(right)[:, copy + 1 :]  # column i is of token i + 1
+    right = torch.cat(right)
     exact = {str(k): right.unfold(1, k, 1).all(-1).double().mean().item() for k in spans}
-    return {"nats": nats[:, copy + 1 :].mean().item(), "first": nats[:, 1:copy].mean().item(), "exact": exact}
+    return {"nats": torch.cat(nats).mean().item(), "exact": exact}
+
+
+def copied(model, rows, spans):
+    """`known` of the second copy in rows of `said_twice`, and "first": nats a token of the first copy.
+
+    The first token of a copy is left out, for nothing says that it begins.
+    """
+    copy = (len(rows[0]) - 1) // 2
+    first = known(model, rows[:, : copy + 1], (1,), after=2)["nats"]
+    return known(model, rows, spans, after=copy + 2) | {"first": first}
 
 
 def said_twice(encoded, copy):

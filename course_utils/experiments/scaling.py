@@ -1,7 +1,7 @@
 """Scaling laws on runs that a laptop can repeat: fitted, used to predict, and tried at their edges.
 
 What is run stands in `scaling_grid`, written down before: `python -m course_utils run scaling --at-once 2`. That is
-about three and a half hours of one core, one and three quarters of two; no run takes more than ten minutes.
+less than four hours of one core, two of two; no run takes more than ten minutes.
 A point that is measured by itself comes after all STAGES before its own.
 
 Judge: nats a token on the first DOCUMENT_BYTES of held-out test documents, DOCUMENTS of each source at most, the same
@@ -37,7 +37,7 @@ SETTING = {
     "budgets": (*grid.BUDGETS, grid.MORE), "lines": grid.LINES, "largest": (grid.LARGEST, grid.LARGEST_TOKENS),
     "rates": grid.RATES, "rival_rates": grid.RIVAL_RATES, "warm_steps": grid.WARM_STEPS, "times": grid.TIMES,
     "groups": grid.GROUPS, "mixtures": grid.MIXTURES, "rivals": grid.RIVALS, "documents": grid.DOCUMENTS,
-    "document_bytes": grid.DOCUMENT_BYTES, "copy": grid.COPY, "passage": grid.PASSAGE, "spans": grid.SPANS,
+    "document_bytes": grid.DOCUMENT_BYTES, "copy": grid.COPY, "recited": grid.RECITED, "spans": grid.SPANS,
     "bits": grid.BITS,
 }  # fmt: skip
 KEPT_LOSSES = 50  # of a run's training losses, means of equal parts
@@ -123,8 +123,6 @@ def job(planned, rate, stream):
     config = replace(grid.config(planned.size, planned.kind), vocabulary=stream.vocabulary)
     if planned.mixture:
         stream = mixed(stream, grid.MIXTURES[planned.mixture], planned.tokens, planned.seed)
-    if planned.again:
-        stream = said_again(stream, planned.tokens // grid.LENGTH, planned.seed)
     rows = token_stream.Rows(stream, grid.LENGTH, planned.steps * grid.BATCH // planned.times)
     device, kind = runtime.current().device, grid.model_kind(planned.kind)
     build = lambda: pretrain.PretrainLoss(rivals.build(kind, config, planned.seed).to(device))  # noqa: E731
@@ -134,15 +132,9 @@ def job(planned, rate, stream):
 def trained(planned, rate, stream, run, folder):
     """What is known of a Run at its end."""
     held, encoded = held_out(folder.parent, stream)
-
-    def exam(module):
-        found = {"loss": loss_of(module.model, encoded)[0]}
-        if not planned.again:
-            return found
-        said = copies(module.model, stream, encoded)["text"]
-        return found | said["exact"] | {"nats": said["nats"]}
-
-    module, known = long_run.learned(job(planned, rate, stream), run, folder, exam)
+    made = job(planned, rate, stream)
+    exam = lambda module: {"loss": loss_of(module.model, encoded)[0]}  # noqa: E731
+    module, known = long_run.learned(made, run, folder, exam)
     model, parts = module.model, np.array_split(known["losses"], min(KEPT_LOSSES, planned.steps))
     loss, bits = loss_of(model, encoded)
     every, blocks, used = grid.counted(planned.size, planned.kind)
@@ -155,7 +147,7 @@ def trained(planned, rate, stream, run, folder):
         "curve": {tokens: found["loss"] for tokens, found in on_the_way.items()},
         "documents": sources_of(held), "losses": [round(float(part.mean()), 3) for part in parts],
         "copied": copies(model, stream, encoded),
-        "copied_by": {tokens: found for tokens, found in on_the_way.items() if planned.again},
+        "recited": recited(model, made.rows, stream.boundary) if planned.times > 1 else None,
     }  # fmt: skip
 
 
@@ -205,6 +197,12 @@ def copies(model, stream, encoded):
     return {name: copying.copied(model, rows, grid.SPANS) for name, rows in said.items()}
 
 
+def recited(model, rows, boundary):
+    """How well a run knows the first RECITE_ROWS of the rows that it has read, as `copying.known` has it."""
+    tokens = np.stack([rows[number]["input_ids"] for number in range(min(len(rows), grid.RECITE_ROWS))])
+    return copying.known(model, tokens.astype(np.int64), grid.SPANS, boundary=boundary)
+
+
 def mixed(stream, shares, tokens, seed):
     """A token_stream.Stream of so many tokens, of which each of GROUPS gives its share, in an order from the seed.
 
@@ -225,18 +223,6 @@ def mixed(stream, shares, tokens, seed):
     lengths = np.array([len(found[number]) for number in order])
     ids = np.concatenate([np.array(found[number], np.uint16) for number in order])
     return token_stream.Stream(ids, np.cumsum(lengths) - lengths, stream.vocabulary, stream.tokenizer)
-
-
-def said_again(stream, count, seed):
-    """A Stream of rows that each say one passage of PASSAGE tokens, of new text, again and again to their end."""
-    text = stream.tokens[: 2 * count * grid.PASSAGE[1]]
-    text = text[text != stream.boundary]
-    rows = np.full((count, grid.LENGTH), stream.boundary, np.uint16)
-    lengths = np.random.default_rng([seed, 5]).integers(grid.PASSAGE[0], grid.PASSAGE[1] + 1, count)
-    for row, first, length in zip(rows, np.cumsum(lengths) - lengths, lengths, strict=True):
-        row[1:] = np.resize(text[first : first + length], grid.LENGTH - 1)
-    starts = np.arange(count) * grid.LENGTH
-    return token_stream.Stream(rows.reshape(-1), starts, stream.vocabulary, stream.tokenizer)
 
 
 def texts_of(sources, seed):

@@ -196,11 +196,12 @@ def seeds_of(points, size):
 
 
 def repeats(points):
-    fitted, there = chosen(points, grid.FIT), chosen(points, grid.REPEATS)
+    planned = grid.REPEATS | {f"recite-{size}-0": grid.RECITE[f"recite-{size}-0"] for size in grid.REPEATED}
+    fitted, there = chosen(points, grid.FIT), chosen(points, planned)
     if not (fitted and there):
         return None
     law, found = scaling.fit(*runs_of(fitted), resamples=1).law, {}
-    for name, run in grid.REPEATS.items():
+    for name, run in planned.items():
         unique = there[name]["unique_tokens"]
         by_2023 = law.loss(there[name]["weights"], scaling.effective_tokens(unique, run.tokens))
         if_new = points[f"grid-{run.size}-{run.tokens}"]["loss"]

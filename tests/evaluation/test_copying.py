@@ -37,5 +37,5 @@ def test_texts_are_said_twice_behind_their_boundary():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="None of 1 texts has 5 tokens"):
         copying.said_twice([[9, 1]], 5)
-    with pytest.raises(ValueError, match="from 1 to 1 of the 2 tokens"):
+    with pytest.raises(ValueError, match="from 1 to the 1 tokens asked for"):
         copying.copied(Follows(), torch.tensor([[0, 1, 2, 1, 2]]), (2,))
