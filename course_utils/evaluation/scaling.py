@@ -198,6 +198,32 @@ def _law(theta, centre):
     return Law(math.exp(e), math.exp(a + alpha * centre[0]), math.exp(b + beta * centre[1]), alpha, beta)
 
 
+def recovered(law, weights, tokens, noise, *, draws=100, resamples=200, seed=0):
+    """How often the intervals of `fit` hold a law that is known, on runs drawn from it with noise.
+
+    Args:
+        law: a Law, taken for true. weights, tokens: (runs,) of the runs.
+        noise: standard deviation of log L. draws: sets of runs.
+
+    Returns:
+        {name: {"true", "inside": share of the draws whose 95 % interval holds the true value, "width": its median}} of
+        "E", "alpha", "beta" and "exponent".
+    """
+    weights, tokens, names = np.asarray(weights, float), np.asarray(tokens, float), ("E", "alpha", "beta", "exponent")
+    generator, ends = np.random.default_rng([seed, 6]), {name: [] for name in names}
+    for number in range(draws):
+        made = law.loss(weights, tokens) * np.exp(noise * generator.normal(size=len(weights)))
+        fitted = fit(weights, tokens, made, resamples=resamples, seed=number)
+        for name in names:
+            ends[name].append(fitted.interval(lambda one, name=name: getattr(one, name)))
+    found = {}
+    for name, (low, high) in ((name, np.array(pairs).T) for name, pairs in ends.items()):
+        true = getattr(law, name)
+        inside = float(np.mean((low <= true) & (true <= high)))
+        found[name] = {"true": true, "inside": inside, "width": float(np.median(high - low))}
+    return found
+
+
 @dataclass(frozen=True)
 class Minimum:
     """The best size of one compute budget, by a parabola; `inside` says whether it lies between the sizes tried."""

@@ -55,8 +55,8 @@ def measure(point, run, folder):
         ValueError: a point that this one needs is not there yet.
         loop.TrainingStopped: the loss is no number any more, at a rate that was not only tried.
     """
-    if point == "prediction":
-        return predict(folder.parent)
+    if point in ("prediction", "recovery"):
+        return {"prediction": predict, "recovery": recovery}[point](folder.parent)
     planned = grid.RUNS[point]
     before = {}
     if point == "largest":
@@ -249,6 +249,19 @@ def predict(folder):
         "loss": loss, "low": low, "high": high, "weights": weights, "tokens": grid.LARGEST_TOKENS, "runs": len(points),
         "compute": 6 * weights * grid.LARGEST_TOKENS, "most_fitted_compute": most, "rate": rate, "written": _now(),
     }  # fmt: skip
+
+
+def recovery(folder):
+    """How often the law of the fitted runs is found again on runs drawn from it, with noise of ours.
+
+    The noise is that between seeds, or what the law leaves of its runs, if that is more.
+    """
+    weights, tokens, losses = scaling_summary.runs_of(results(folder, grid.FIT))
+    fitted = scaling.fit(weights, tokens, losses, resamples=1)
+    seeds = scaling_summary.noise(results(folder, (*grid.FIT, *grid.AGAIN)))
+    noise = max(seeds, float(np.sqrt(np.mean(fitted.residuals**2))))
+    found = scaling.recovered(fitted.law, weights, tokens, noise, draws=grid.DRAWS)
+    return {"noise": noise, "between_seeds": seeds, "draws": grid.DRAWS, "found": found}
 
 
 def _now():

@@ -9,6 +9,7 @@ looking a token up costs nothing, and the head, which is the embedding once more
     low-, middle-, high-SIZE   three lines of equal compute
     prediction              the law of grid and lines, and what it says of `largest`; no run
     largest                 at least four times the compute of any run that is fitted
+    recovery                the law found again on made runs of its own, DRAWS times; no run
     again-SIZE-SEED         the five sizes at 2^20 tokens, two other seeds: noise
     recite-SIZE-SEED        2^20 tokens of which one in RECITED is new, in three seeds: what is known by heart, by size
     warm-LINE-SIZE          the low and the middle line with a warm-up of WARM_STEPS whatever the run's length
@@ -44,7 +45,7 @@ TRIED_AT = (
     *[(size, BUDGETS[1]) for size in ("32x2", "64x3", "128x4", "176x4")], ("48x2", BUDGETS[3]), ("96x3", BUDGETS[3]),
     ("48x2", MORE), ("64x3", MORE),
 )  # fmt: skip
-SEEDED, SEEDS, WARM_STEPS, TIMES, REPEATED = FITTED[:5], (1, 2), 300, (4, 16), ("48x2", "96x3")
+SEEDED, SEEDS, WARM_STEPS, TIMES, REPEATED = FITTED[:5], (1, 2), 300, (4, 64), ("48x2", "96x3")
 GROUPS = {
     "prose": ("news", "wiki-summaries", "wiki-articles"), "old": ("plays", "bible", "speeches"),
     "code": ("code", "manual"),
@@ -56,7 +57,7 @@ MIXTURES = {  # shares of the GROUPS
 MIXED_AT, RIVAL_AT, MIXED_TOKENS, RIVAL_TOKENS = "64x3", "64x3", 2**19, 2**19
 RIVALS, RIVAL_SIZES = ("vanilla", "experts-weights", "experts-compute", "lstm"), ("48x2", "96x3", "128x4")
 DOCUMENTS, DOCUMENT_BYTES, COPY, SPANS, BITS = 16, 512, 40, (1, 2, 4, 8, 16), 4
-RECITED, RECITE_ROWS = 64, 128
+RECITED, RECITE_ROWS, DRAWS = 16, 128, 100
 # tokens a second that one core did at four sizes; between them as a power of the weights
 MEASURED = {35_168: 31_000, 66_576: 25_000, 299_376: 9_800, 1_208_592: 3_600, 2_495_232: 2_500}
 
@@ -154,7 +155,7 @@ RUNS = TRIED | FIT | BIG | AGAIN | RECITE | WARM | KEPT | REPEATS | MIX | TUNE |
 # Each waits for all before it; within one, two runs may go side by side. The longest come first
 STAGES = (
     (*TRIED, *TUNE), (*reversed(LINE), *GRID), ("prediction",),
-    (*BIG, *AGAIN, *RECITE, *WARM, *KEPT, *REPEATS, *MIX, *RIVAL),
+    (*BIG, *AGAIN, *RECITE, *WARM, *KEPT, *REPEATS, *MIX, *RIVAL), ("recovery",),
 )  # fmt: skip
 POINTS = tuple(point for stage in STAGES for point in stage)
 

@@ -7,6 +7,8 @@
     lines      {"low" …: {"runs": [[weights, tokens, loss]], "minimum", "law": [weights, tokens]}}
     kaplan     what moves the exponent of the best size: how the head is counted, warm-up, one rate, a schedule cut off
     noise      standard deviation of log loss over seeds
+    recovery   the point of this name
+    recited    {size: {"exact": {k: [by seed]}, "nats": [by seed]}} of rows that were read RECITED times
     repeats    {size: {times: {"found", "if_new", "by_2023"}}} in nats a token
     mixtures   {"bits": {mixture: {group: bits a byte}}, "best": {group: [mixture, over the even one, low, high]}}
     rivals     {kind: {size: {"weights", "used", "bits_per_byte", "speed", "worse": [by, low, high]}}}
@@ -87,7 +89,8 @@ def summary(points):
     """See the module's docstring."""
     return {
         "rates": rates(points), "fit": fit(points), "largest": largest(points), "lines": lines(points),
-        "kaplan": kaplan(points), "noise": noise(points), "repeats": repeats(points), "mixtures": mixtures(points),
+        "kaplan": kaplan(points), "noise": noise(points), "recovery": points.get("recovery"),
+        "recited": recited(points), "repeats": repeats(points), "mixtures": mixtures(points),
         "rivals": rivals(points),
     }  # fmt: skip
 
@@ -187,6 +190,17 @@ def noise(points):
     of_size = [seeds_of(points, size) for size in grid.SEEDED]
     spread = [np.var(np.log([point["loss"] for point in seeds]), ddof=1) for seeds in of_size]
     return float(np.sqrt(np.mean(spread)))
+
+
+def recited(points):
+    if not chosen(points, grid.RECITE):
+        return None
+    found = {}
+    for size in grid.SEEDED:
+        seeds = [points[f"recite-{size}-{seed}"]["recited"] for seed in (0, *grid.SEEDS)]
+        exact = {str(k): [one["exact"][str(k)] for one in seeds] for k in grid.SPANS}
+        found[size] = {"exact": exact, "nats": [one["nats"] for one in seeds]}
+    return found
 
 
 def seeds_of(points, size):

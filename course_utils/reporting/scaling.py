@@ -1,4 +1,4 @@
-"""What notebook 04 shows of `python -m course_utils run scaling`: the law, its prediction, each arm.
+"""What notebook 04 shows of `python -m course_utils run scaling`: the law, its prediction, what moves it.
 
 Each function takes the record, or what there is of it: a part that is not recorded yet is said to be so in one line.
 """
@@ -7,10 +7,11 @@ import numpy as np
 
 from course_utils.evaluation import scaling
 from course_utils.experiments import scaling_grid as grid
-from course_utils.experiments import scaling_summary
 from course_utils.reporting import numbers, plots, reference, tables
 
-PARTS = ("rates", "fit", "largest", "lines", "kaplan", "noise", "repeats", "mixtures", "rivals")
+PARTS = (
+    "rates", "fit", "largest", "lines", "kaplan", "noise", "recovery", "recited", "repeats", "mixtures", "rivals",
+)  # fmt: skip
 EMPTY = {"setting": {}, "summary": dict.fromkeys(PARTS), "points": {}}
 SHADES = (plots.OURS, plots.BASELINE, plots.HUMAN, plots.MUTED, "#f0e442")
 
@@ -181,110 +182,29 @@ def show_shares(record):
     tables.show(rows, title="share of the reducible loss that is due to finite data, by the law")
 
 
-def show_repeats(record):
-    """Runs whose tokens repeat, beside as many new ones and what Muennighoff's formula says of them."""
-    if not (found := part(record, "repeats")):
+def show_recovery(record):
+    """How often the fit's intervals held the truth on made runs, and how wide they were."""
+    if not (of := part(record, "recovery")):
         return
     rows = [
-        {"size": size, "each token read": times, "loss": of["found"], "all new": of["if_new"], "formula": of["by_2023"]}
-        for size, runs in found.items()
-        for times, of in runs.items()
-    ]
-    tables.show(rows, title="nats a token")
+        {
+            "": name, "made with": f"{one['true']:.2f}", "inside the 95 % interval": f"{one['inside']:.0%}",
+            "median width": f"{one['width']:.2f}",
+        }
+        for name, one in of["found"].items()
+    ]  # fmt: skip
+    tables.show(
+        rows,
+        title=f"{of['draws']} sets of made runs, noise {of['noise']:.2%} (between seeds {of['between_seeds']:.2%})",
+    )
 
 
-def show_mixtures(record):
-    """Bits a byte by kind of held-out text, a row a mixture, and the best mixture for each kind."""
-    if not (found := part(record, "mixtures")):
-        return
-    tables.show([{"read": mix} | of for mix, of in found["bits"].items()], title="bits a byte, by what is asked")
-    for group, (mix, by, low, high) in found["best"].items():
-        print(f"{group}: best after {mix}, {numbers.recorded(by, (low, high), signed=True)} over the even mixture")
-
-
-def show_rivals(record):
-    """Each rival at each size: by how many bits a byte it is worse than Gemma's parts."""
-    if not (found := part(record, "rivals")):
-        return
-    rows = []
-    for kind in grid.RIVALS:
-        row = {"model": kind}
-        for size, of in sorted(found[kind].items(), key=lambda item: grid.counted(item[0])[0]):
-            row[size] = "stopped" if of is None else numbers.recorded(of["worse"][0], of["worse"][1:], signed=True)
-        rows.append(row)
-    tables.show(rows, title="bits a byte more than Gemma's parts, with the interval over documents")
-
-
-def copies(record, span):
-    """{size: ([exact by seed], [nats by seed])} of copying a text that was just said, by sizes from small to large."""
-    found = {}
-    for size in grid.FITTED:
-        seeds = [point["copied"]["text"] for point in scaling_summary.seeds_of(record["points"], size)]
-        if seeds:
-            found[size] = ([one["exact"][str(span)] for one in seeds], [one["nats"] for one in seeds])
-    return found
-
-
-def largest_step(values):
-    """The share of the whole change that falls into the largest step between neighbours; 1 / steps when it is even.
-
-    Raises:
-        ValueError: fewer than three values, or no change from first to last.
-    """
-    values = np.asarray(values, float)
-    if len(values) < 3 or values[0] == values[-1]:
-        raise ValueError(f"Expected three values or more that change from first to last, got {values.tolist()}.")
-    return float(np.max(np.diff(values) / (values[-1] - values[0])))
-
-
-def suddenness(record, span):
-    """[(largest step by exact copies, by nats)] of each seed that all sizes have."""
-    sizes = list(copies(record, span).values())
-    seeds = min((len(exact) for exact, _ in sizes), default=0)
-    return [tuple(largest_step([size[way][seed] for size in sizes]) for way in (0, 1)) for seed in range(seeds)]
-
-
-def show_copies(record, span):
-    """Copying by size, judged twice: spans that are right as a whole, and nats a token."""
-    found = copies(record, span)
-    if not found:
-        print("not recorded yet: copying")
-        return
-    weights = [grid.counted(size)[0] for size in found]
-    for way, label in ((0, f"{span} tokens right"), (1, "nats a token")):
-        alt = "a line over size with one mark a size"
-        with plots.axes(
-            title=f"Copying, judged by {label}", xlabel="weights", ylabel=label, alt=alt, size=(9, 3)
-        ) as ax:
-            ax.plot(weights, [np.mean(of[way]) for of in found.values()], "o-", color=plots.OURS, label="mean of seeds")
-            ax.set_xscale("log")
-
-
-def show_ability(record, span):
-    """Exact copies against the held-out loss, all sizes and budgets in one plot (Du et al. 2024)."""
-    runs = [(name, point) for name, point in record["points"].items() if name in grid.GRID and "loss" in point]
-    if not runs:
-        print("not recorded yet: the grid")
-        return
-    alt = "marks of all sizes; where they lie on one curve, the loss tells the ability and size adds nothing"
-    label = f"{span} tokens right"
-    with plots.axes(title="Ability against loss", xlabel="nats a token, held-out", ylabel=label, alt=alt) as ax:
-        for number, size in enumerate(grid.FITTED):
-            of = [point for name, point in runs if grid.GRID[name].size == size]
-            right = [point["copied"]["text"]["exact"][str(span)] for point in of]
-            if of:
-                ax.plot([p["loss"] for p in of], right, "osD^vP"[number], color=SHADES[number % 5], label=size)
-        ax.invert_xaxis()
-
-
-def show_int4(record):
-    """What rounding the blocks to four bits adds to the loss, by tokens a weight (Kumar et al. 2024)."""
-    runs = [point for name, point in record["points"].items() if name in grid.FIT and "int4" in point]
-    if not runs:
-        print("not recorded yet: the grid in four bits")
-        return
-    alt = "a mark a run; tokens a weight to the right, the added loss upwards"
-    with plots.axes(title="Four bits", xlabel="tokens a weight", ylabel="nats a token added", alt=alt) as ax:
-        at = [run["tokens"] / run["weights"] for run in runs]
-        ax.plot(at, [run["int4"] - run["loss"] for run in runs], "o", color=plots.OURS, label="a run")
-        ax.set_xscale("log")
+def show_joint(fitted):
+    """α and β of the resamples of a scaling.Fit: one mark a resample."""
+    alphas, betas = ([getattr(law, name) for law in fitted.resampled] for name in ("alpha", "beta"))
+    alt = "a cloud of marks; where it is long and narrow, one number may grow if the other changes with it"
+    with plots.axes(title="The same runs, drawn again", xlabel="α", ylabel="β", alt=alt, size=(9, 4)) as ax:
+        ax.plot(alphas, betas, ".", color=plots.OURS, label="a resample")
+        ax.plot([fitted.law.alpha], [fitted.law.beta], "D", color=plots.HUMAN, label="all runs")
+    together = numbers.about(np.corrcoef(alphas, betas)[0, 1], digits=2)
+    print(f"correlation of α and β over {len(alphas)} resamples: {together}")

@@ -29,6 +29,26 @@ def test_spans_are_right_only_together():
     assert found["nats"] == pytest.approx((3 * sure + wrong) / 4, rel=1e-3) and found["first"] == found["nats"]
 
 
+def test_rows_are_known_from_the_column_that_is_asked_for_on():
+    rows = torch.tensor([[0, 1, 2, 5], [3, 4, 5, 6]])
+    assert copying.known(Follows(), rows, (1, 3))["exact"] == {"1": 5 / 6, "3": 1 / 2}
+    assert copying.known(Follows(), rows, (1,), after=3)["exact"] == {"1": 1 / 2}
+
+
+class Seen(Follows):
+    def hidden(self, tokens, documents=None):
+        self.documents = documents
+        return super().hidden(tokens)
+
+
+def test_documents_of_a_row_do_not_see_each_other():
+    model, rows = Seen(), torch.tensor([[7, 1, 7, 3]])
+    copying.known(model, rows, (1,), boundary=7)
+    assert model.documents.tolist() == [[1, 1, 2, 2]]
+    copying.known(model, rows, (1,))
+    assert model.documents is None
+
+
 def test_texts_are_said_twice_behind_their_boundary():
     rows = copying.said_twice([[9, 1, 2, 3], [9, 4], [9, 5, 6]], 2)
     assert rows.tolist() == [[9, 1, 2, 1, 2], [9, 5, 6, 5, 6]]

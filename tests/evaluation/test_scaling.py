@@ -62,6 +62,13 @@ def test_intervals_hold_the_truth_and_the_prediction_the_new_run():
     assert np.median(widths) < 0.03
 
 
+def test_a_law_is_recovered_from_made_runs():
+    found = scaling.recovered(TRUE, WEIGHTS, TOKENS, 0.003, draws=8, resamples=60)
+    assert set(found) == {"E", "alpha", "beta", "exponent"} and found["beta"]["true"] == 0.42
+    assert all(one["inside"] >= 6 / 8 and 0 < one["width"] < 1 for one in found.values())
+    assert scaling.recovered(TRUE, WEIGHTS, TOKENS, 0.0003, draws=3)["beta"]["width"] < found["beta"]["width"] / 4
+
+
 def test_the_best_size_lies_where_neither_more_weights_nor_more_tokens_help():
     weights, tokens = TRUE.optimum(2e12)
     assert 6 * weights * tokens == pytest.approx(2e12)

@@ -52,7 +52,7 @@ def test_a_run_of_the_grid_and_one_of_a_rival(small, tmp_path):
     assert point["steps"] == 3 and set(point["curve"]) == {32, 64} and len(point["losses"]) == 3
     assert point["unique_tokens"] == 96 and 1e-2 < point["learning_rate"] < 4e-2
     assert sum(count for count, _ in point["documents"].values()) == len(point["bits"])
-    assert point["int4"] != point["loss"] and point["copied"]["text"]["exact"].keys() == {"1", "2"}
+    assert point["int4"] != point["loss"] and point["recited"] is None and point["copied"]["text"]["exact"].keys() == {"1", "2"}
     rival = experiment.measure("rival-lstm-48x2", small, tmp_path / "rival-lstm-48x2")
     assert rival["kind"] == "lstm" and rival["weights"] < point["weights"] * 2
 
@@ -61,11 +61,12 @@ def test_repeated_tokens_are_counted_apart(small, tmp_path):
     tried(tmp_path)
     point = experiment.measure("repeat-48x2-4", small, tmp_path / "repeat-48x2-4")
     assert (point["unique_tokens"], point["repeated_tokens"]) == (96, 288)
+    assert point["recited"]["nats"] > 0 and point["recited"]["exact"].keys() == {"1", "2"}
 
 
 def test_nothing_is_trained_before_its_rate_is_known(small, tmp_path):
     with pytest.raises(
-        ValueError, match=r"This point needs rate-32x2-262144-0.004, .* and 31 more. Measure these first"
+        ValueError, match=r"This point needs rate-32x2-262144-0.004, .* and 34 more. Measure these first"
     ):
         experiment.measure("grid-32x2-131072", small, tmp_path / "grid-32x2-131072")
 
@@ -90,6 +91,18 @@ def test_the_largest_run_waits_for_its_prediction_which_comes_before(small, tmp_
     (tmp_path / "largest.json").write_text("[{}]", encoding="utf-8")
     with pytest.raises(ValueError, match="is no prediction"):
         experiment.measure("prediction", small, tmp_path / "prediction")
+
+
+def test_the_law_is_found_again_on_made_runs(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(grid, "DRAWS", 3)
+    for name, run in (grid.FIT | grid.AGAIN).items():
+        weights = grid.counted(run.size)[0]
+        loss = 1.6 + 60 * weights**-0.3 + 400 * run.tokens**-0.42 + 0.005 * (run.seed - 1)
+        point = {"weights": weights, "tokens": run.tokens, "loss": loss}
+        (tmp_path / f"{name}.json").write_text(json.dumps([point]), encoding="utf-8")
+    found = experiment.measure("recovery", small, tmp_path / "recovery")
+    assert found["noise"] == found["between_seeds"] == pytest.approx(0.005 / 4, rel=0.3) and found["draws"] == 3
+    assert found["found"]["alpha"]["true"] == pytest.approx(0.30, abs=0.02)
 
 
 def test_a_rate_too_high_is_a_result(small, tmp_path, monkeypatch):

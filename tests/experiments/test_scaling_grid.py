@@ -25,7 +25,7 @@ def test_the_largest_run_has_four_times_the_compute_of_any_that_is_fitted():
 
 
 def test_all_points_are_named_once_and_end_in_time():
-    assert len(grid.POINTS) == len(set(grid.POINTS)) == len(grid.RUNS) + 1
+    assert len(grid.POINTS) == len(set(grid.POINTS)) == len(grid.RUNS) + 2  # two that are no runs
     assert max(map(grid.minutes, grid.RUNS.values())) < 30
     assert sum(map(grid.minutes, grid.RUNS.values())) < 2 * 5 * 60
     assert all(run.steps > (run.warm or 0) for run in grid.RUNS.values())

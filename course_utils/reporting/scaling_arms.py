@@ -1,0 +1,116 @@
+"""What notebook 04 shows of the arms of `run scaling`: repeats, mixtures, rivals, knowing by heart, four bits.
+
+Each function takes the record as `reporting.scaling` does.
+"""
+
+import numpy as np
+
+from course_utils.experiments import scaling_grid as grid
+from course_utils.reporting import numbers, plots, tables
+from course_utils.reporting.scaling import SHADES, part, short
+
+
+def show_repeats(record):
+    """Runs whose tokens repeat, beside as many new ones and what Muennighoff's formula says of them."""
+    if not (found := part(record, "repeats")):
+        return
+    rows = [
+        {"size": size, "each token read": times, "loss": of["found"], "all new": of["if_new"], "formula": of["by_2023"]}
+        for size, runs in found.items()
+        for times, of in runs.items()
+    ]
+    tables.show(rows, title="nats a token")
+
+
+def show_mixtures(record):
+    """Bits a byte by kind of held-out text, a row a mixture, and the best mixture for each kind."""
+    if not (found := part(record, "mixtures")):
+        return
+    tables.show([{"read": mix} | of for mix, of in found["bits"].items()], title="bits a byte, by what is asked")
+    for group, (mix, by, low, high) in found["best"].items():
+        print(f"{group}: best after {mix}, {numbers.recorded(by, (low, high), signed=True)} over the even mixture")
+
+
+def show_rivals(record):
+    """Each rival at each size: by how many bits a byte it is worse than Gemma's parts."""
+    if not (found := part(record, "rivals")):
+        return
+    rows = []
+    for kind in grid.RIVALS:
+        row = {"model": kind}
+        for size, of in sorted(found[kind].items(), key=lambda item: grid.counted(item[0])[0]):
+            row[size] = "stopped" if of is None else numbers.recorded(of["worse"][0], of["worse"][1:], signed=True)
+        rows.append(row)
+    tables.show(rows, title="bits a byte more than Gemma's parts, with the interval over documents")
+
+
+def largest_step(values):
+    """The share of the whole change that falls into the largest step between neighbours; 1 / steps when it is even.
+
+    Raises:
+        ValueError: fewer than three values, or no change from first to last.
+    """
+    values = np.asarray(values, float)
+    if len(values) < 3 or values[0] == values[-1]:
+        raise ValueError(f"Expected three values or more that change from first to last, got {values.tolist()}.")
+    return float(np.max(np.diff(values) / (values[-1] - values[0])))
+
+
+def suddenness(record, span):
+    """[(largest step by exact spans, by nats)] of each seed, over sizes from small to large; none without a record."""
+    sizes = list((record["summary"]["recited"] or {}).values())
+    seeds = len(sizes[0]["nats"]) if sizes else 0
+    ways = lambda seed: ([of["exact"][str(span)][seed] for of in sizes], [of["nats"][seed] for of in sizes])  # noqa: E731
+    return [tuple(map(largest_step, ways(seed))) for seed in range(seeds)]
+
+
+def show_recited(record, span):
+    """What runs know by heart, by size, judged twice: spans that are right as a whole, and nats a token."""
+    if not (found := part(record, "recited")):
+        return
+    weights = [grid.counted(size)[0] for size in found]
+    ways = {f"{span} tokens in a row right": lambda of: of["exact"][str(span)], "nats a token": lambda of: of["nats"]}
+    for label, values in ways.items():
+        alt = "a line over size with a mark for each size and seed"
+        title = f"The same runs, judged by {label}"
+        with plots.axes(title=title, xlabel="weights", ylabel=label, alt=alt, size=(9, 3)) as ax:
+            seeds = np.array([values(of) for of in found.values()])
+            ax.plot(weights, seeds, "o", color=plots.MUTED, label=["a seed", *["_"] * (seeds.shape[1] - 1)])
+            ax.plot(weights, seeds.mean(1), "-", color=plots.OURS, label="mean of seeds")
+            ax.set_xscale("log")
+    rows = [
+        {"size": size, "weights": short(grid.counted(size)[0]), "nats a token": f"{np.mean(of['nats']):.2f}"}
+        | {f"{k} right": f"{np.mean(of['exact'][k]):.1%}" for k in ("1", "4", str(span))}
+        for size, of in found.items()
+    ]
+    tables.show(rows, title="means of the seeds")
+
+
+def show_ability(record, span):
+    """Spans of unseen text that are right as a whole, against the loss: all sizes and budgets (Du et al. 2024)."""
+    runs = [(name, point) for name, point in record["points"].items() if name in grid.FIT and "loss" in point]
+    if not runs:
+        print("not recorded yet: the grid")
+        return
+    alt = "marks of all sizes; where they lie on one curve, the loss tells the ability and size adds nothing"
+    label = f"{span} tokens in a row right"
+    with plots.axes(title="Ability against loss", xlabel="nats a token, held-out", ylabel=label, alt=alt) as ax:
+        for number, size in enumerate(grid.FITTED):
+            of = [point for _, point in runs if point["size"] == size]
+            right = [point["copied"]["text"]["exact"][str(span)] for point in of]
+            if of:
+                ax.plot([p["loss"] for p in of], right, "osD^vP"[number], color=SHADES[number % 5], label=size)
+        ax.invert_xaxis()
+
+
+def show_int4(record):
+    """What rounding the blocks to four bits adds to the loss, by tokens a weight (Kumar et al. 2024)."""
+    runs = [point for name, point in record["points"].items() if name in grid.FIT and "int4" in point]
+    if not runs:
+        print("not recorded yet: the grid in four bits")
+        return
+    alt = "a mark a run; tokens a weight to the right, the added loss upwards"
+    with plots.axes(title="Four bits", xlabel="tokens a weight", ylabel="nats a token added", alt=alt) as ax:
+        at = [run["tokens"] / run["weights"] for run in runs]
+        ax.plot(at, [run["int4"] - run["loss"] for run in runs], "o", color=plots.OURS, label="a run")
+        ax.set_xscale("log")
