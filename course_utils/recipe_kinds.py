@@ -55,6 +55,14 @@ class Pretraining(Recipe):
 
 
 @dataclass(frozen=True)
+class Scaling(Recipe):
+    """04 Scaling laws: how much the live run reads; its model and its judge are those of `run scaling`."""
+
+    tokens: int
+    share: float  # of the corpus' training documents that are turned into tokens
+
+
+@dataclass(frozen=True)
 class DataProcessing(Recipe):
     """02 Data processing: how much of the corpus each step looks at; a sample, as the whole takes minutes a step."""
 

@@ -27,6 +27,7 @@ its process to start and be judged: 24. On two cores two hours.
 from dataclasses import dataclass, replace
 from functools import cache
 
+from course_utils import recipes
 from course_utils.models.transformer import TransformerConfig
 from course_utils.training import rivals
 
@@ -38,7 +39,7 @@ SIZES = {  # width, layers, heads
 }  # fmt: skip
 FITTED, LARGEST, LIVE = tuple(SIZES)[:6], "256x4", "80x3"
 BUDGETS, MORE = tuple(2**power for power in (17, 18, 19, 20)), 2**21
-LARGEST_TOKENS, LIVE_TOKENS, LIVE_SHARE = 1_340 * A_STEP, 2**18, 0.05
+LARGEST_TOKENS, LIVE_TOKENS = 1_340 * A_STEP, recipes.of("04", "cpu").tokens
 LINES = {"low": (5e11, FITTED[:5]), "middle": (1.6e12, FITTED[1:]), "high": (5e12, FITTED[2:])}
 RATES, RIVAL_RATES = (4e-3, 1e-2, 2.5e-2, 6e-2, 1.5e-1), (1e-3, 3e-3, 1e-2, 3e-2)
 TRIED_AT = (

@@ -270,14 +270,18 @@ def rivals(points):
 KINDS = ("gemma", *grid.RIVALS)
 
 
+def rival_point(points, kind, size):
+    """The name of the point of a kind and size; where rates were tried, of the best of them."""
+    if kind == "gemma":
+        return f"grid-{size}-{grid.RIVAL_TOKENS}"
+    if size != grid.RIVAL_AT:
+        return f"rival-{kind}-{size}"
+    tried = [name for name, run in grid.TUNE.items() if run.kind == kind]
+    return min(tried, key=lambda name: points[name].get("loss", math.inf))
+
+
 def _rival(points, kind, size):
-    ours = points[f"grid-{size}-{grid.RIVAL_TOKENS}"]
-    point = ours
-    if kind != "gemma" and size == grid.RIVAL_AT:
-        tried = [points[name] for name, run in grid.TUNE.items() if run.kind == kind]
-        point = min(tried, key=lambda one: one.get("loss", math.inf))
-    elif kind != "gemma":
-        point = points[f"rival-{kind}-{size}"]
+    point, ours = (points[rival_point(points, of, size)] for of in (kind, "gemma"))
     if "loss" not in point:
         return None  # stopped: no number came of it
     flat = [[rate for rates in per_byte(of).values() for rate in rates] for of in (point, ours)]

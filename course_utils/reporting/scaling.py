@@ -208,3 +208,29 @@ def show_joint(fitted):
         ax.plot([fitted.law.alpha], [fitted.law.beta], "D", color=plots.HUMAN, label="all runs")
     together = numbers.about(np.corrcoef(alphas, betas)[0, 1], digits=2)
     print(f"correlation of α and β over {len(alphas)} resamples: {together}")
+
+
+def show_breaks(record, line="middle"):
+    """What three faults cost: a warm-up too long, one rate for all sizes, and a run read off on its way."""
+    if not part(record, "kaplan"):
+        return
+    points = record["points"]
+    rows = []
+    for size in grid.LINES[line][1]:
+        own, *spoiled = (points[f"{arm}{line}-{size}"].get("loss") for arm in ("", "warm-", "kept-"))
+        costs = ["no number" if loss is None else _signed(loss - own) for loss in spoiled]
+        rows.append({"size": size, "its own": f"{own:.3f}", "long warm-up": costs[0], "one rate for all": costs[1]})
+    tables.show(rows, title=f"nats a token, {grid.LINES[line][0]:.1e} FLOPs each")
+    rows = []
+    for name, run in grid.GRID.items():
+        early = points[name].get("curve", {}).get(str(grid.BUDGETS[1]))
+        if early is not None:
+            own = points[f"grid-{run.size}-{grid.BUDGETS[1]}"]["loss"]
+            rows.append(
+                {"size": run.size, "a run of its own": f"{own:.3f}", "read off a longer one": _signed(early - own)}
+            )
+    tables.show(rows, title=f"nats a token after {short(grid.BUDGETS[1])} tokens")
+
+
+def _signed(difference):
+    return f"{difference:+.3f}".replace("-", "−")

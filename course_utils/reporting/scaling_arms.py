@@ -5,7 +5,9 @@ Each function takes the record as `reporting.scaling` does.
 
 import numpy as np
 
+from course_utils.evaluation import comparison
 from course_utils.experiments import scaling_grid as grid
+from course_utils.experiments import scaling_summary
 from course_utils.reporting import numbers, plots, tables
 from course_utils.reporting.scaling import SHADES, part, short
 
@@ -42,6 +44,39 @@ def show_rivals(record):
             row[size] = "stopped" if of is None else numbers.recorded(of["worse"][0], of["worse"][1:], signed=True)
         rows.append(row)
     tables.show(rows, title="bits a byte more than Gemma's parts, with the interval over documents")
+
+
+def least_gain(record):
+    """(group, gain, low, high): of the kinds of text, that whose best mixture gains least over the even one.
+
+    In bits a byte, with the interval over documents and seeds; None without a record.
+    """
+    if not (found := record["summary"]["mixtures"]):
+        return None
+    gains = {group: (-by, -high, -low) for group, (_, by, low, high) in found["best"].items()}
+    group = min(gains, key=lambda name: gains[name][0])
+    return group, *gains[group]
+
+
+def nearest_rival(record):
+    """(kind, size, bits a byte more than vanilla, low, high): the rival of as many weights that is least behind it.
+
+    Paired over documents; below 0 it is ahead. None without a record.
+    """
+    if not record["summary"]["rivals"]:
+        return None
+    found = []
+    for size in (grid.RIVAL_AT, *grid.RIVAL_SIZES):
+        plain = _documents(record, "vanilla", size)
+        for kind in ("gemma", "experts-weights", "lstm"):
+            of = comparison.paired_difference(_documents(record, kind, size), plain)
+            found.append((kind, size, of.mean, *of.interval))
+    return min(found, key=lambda one: one[2])
+
+
+def _documents(record, kind, size):
+    point = record["points"][scaling_summary.rival_point(record["points"], kind, size)]
+    return [rate for rates in scaling_summary.per_byte(point).values() for rate in rates]
 
 
 def largest_step(values):
@@ -81,6 +116,7 @@ def show_recited(record, span):
     rows = [
         {"size": size, "weights": short(grid.counted(size)[0]), "nats a token": f"{np.mean(of['nats']):.2f}"}
         | {f"{k} right": f"{np.mean(of['exact'][k]):.1%}" for k in ("1", "4", str(span))}
+        | {f"(1 right)^{span}": f"{np.mean(of['exact']['1']) ** span:.1%}"}
         for size, of in found.items()
     ]
     tables.show(rows, title="means of the seeds")

@@ -12,8 +12,8 @@ from course_utils.reporting import reference, scaling, scaling_arms
 LAW = laws.Law(1.6, 60, 400, 0.30, 0.42)
 SHOWN = (
     scaling.show_rates, scaling.show_law, scaling.show_prediction, scaling.show_lines, scaling.show_kaplan,
-    scaling.show_shares, scaling.show_recovery, scaling_arms.show_repeats, scaling_arms.show_mixtures,
-    scaling_arms.show_rivals, scaling_arms.show_int4,
+    scaling.show_shares, scaling.show_recovery, scaling.show_breaks, scaling_arms.show_repeats,
+    scaling_arms.show_mixtures, scaling_arms.show_rivals, scaling_arms.show_int4,
 )  # fmt: skip
 
 
@@ -79,6 +79,26 @@ def test_nothing_says_what_is_missing(capsys):
     scaling_arms.show_recited(scaling.EMPTY, 8)
     scaling_arms.show_ability(scaling.EMPTY, 8)
     assert capsys.readouterr().out.count("not recorded yet") == len(SHOWN) + 3  # a prediction lacks two parts
+
+
+def test_faults_are_shown_against_the_run_without(record, capsys):
+    scaling.show_breaks(record)
+    said, points = capsys.readouterr().out, record["points"]
+    for arm in ("warm", "kept"):
+        cost = points[f"{arm}-middle-64x3"]["loss"] - points["middle-64x3"]["loss"]
+        assert f"{cost:+.3f}".replace("-", "−") in said
+    early = points["grid-96x3-2097152"]["curve"]["262144"] - points["grid-96x3-262144"]["loss"]
+    assert f"{early:+.3f}".replace("-", "−") in said and "read off a longer one" in said
+
+
+def test_the_least_gain_and_the_nearest_rival_are_those_of_their_tables(record):
+    _, gain, low, high = scaling_arms.least_gain(record)
+    assert gain == min(-by for _, by, _, _ in record["summary"]["mixtures"]["best"].values()) and low <= gain <= high
+    kind, size, by, low, high = scaling_arms.nearest_rival(record)
+    bits = {of: record["summary"]["rivals"][of][size]["bits_per_byte"] for of in ("vanilla", kind)}
+    assert kind != "vanilla" and size in ("48x2", "64x3", "96x3") and low <= by <= high
+    assert (by < 0) == (bits[kind] < bits["vanilla"])
+    assert scaling_arms.least_gain(scaling.EMPTY) is None and scaling_arms.nearest_rival(scaling.EMPTY) is None
 
 
 def test_the_largest_step_is_an_even_share_of_a_straight_line():
