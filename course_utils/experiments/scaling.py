@@ -125,7 +125,7 @@ def job(planned, rate, stream):
         stream = mixed(stream, grid.MIXTURES[planned.mixture], planned.tokens, planned.seed)
     rows = token_stream.Rows(stream, grid.LENGTH, planned.steps * grid.BATCH // planned.times)
     device, kind = runtime.current().device, grid.model_kind(planned.kind)
-    build = lambda: pretrain.PretrainLoss(rivals.build(kind, config, planned.seed).to(device))  # noqa: E731
+    build = lambda: rivals.RivalLoss(rivals.build(kind, config, planned.seed).to(device))  # noqa: E731
     return sft.Job(recipe, build, rows, token_stream.RowCollator(stream.boundary), stream)
 
 

@@ -29,7 +29,7 @@ class PretrainLoss(torch.nn.Module):
     """Mean cross-entropy, in nats, of every next token of a row."""
 
     def __init__(self, model):
-        """model: a transformer.Transformer, or one of training.rivals."""
+        """model: a transformer.Transformer."""
         super().__init__()
         self.model = model
 
@@ -47,8 +47,7 @@ class PretrainLoss(torch.nn.Module):
         batch = moved(batch, head.device)
         tokens = batch["input_ids"]
         hidden = self.model.hidden(tokens, batch.get("documents"))
-        targets = next_token_targets(tokens, torch.ones_like(tokens, dtype=torch.bool))
-        return linear_cross_entropy(hidden, head, targets) + getattr(self.model, "balance", 0.0)
+        return linear_cross_entropy(hidden, head, next_token_targets(tokens, torch.ones_like(tokens, dtype=torch.bool)))
 
 
 class SeesAhead(transformer.Transformer):

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from course_utils.models.transformer import GatedMLP, RMSNorm, Transformer, attend, check_tokens, visible_keys
 from course_utils.models.transformer_weights import initialise
+from course_utils.training import pretrain
 
 EXPERTS, CHOSEN, BALANCE = 4, 2, 0.01
 
@@ -146,6 +147,14 @@ class LSTM(nn.Module):
         """(B, T, D) last hidden states of tokens (B, T); documents are told apart by their boundary alone."""
         check_tokens(tokens, self.config, documents)
         return self.norm(self.cells(self.input_norm(self.embed_tokens(tokens)))[0])
+
+
+class RivalLoss(pretrain.PretrainLoss):
+    """PretrainLoss, and what a mixture of experts adds to it; a model without experts adds nothing."""
+
+    def forward(self, batch):
+        """The loss of a batch as `token_stream.RowCollator` makes it."""
+        return super().forward(batch) + getattr(self.model, "balance", 0.0)
 
 
 KINDS = {"gemma": Transformer, "vanilla": Vanilla, "experts": MixtureOfExperts, "lstm": LSTM}

@@ -21,11 +21,9 @@ def effective(unique, read, star=15.39):
     return unique + unique * star * (1 - math.exp(-(read / unique - 1) / star))
 
 
-@pytest.mark.parametrize(
-    ("checker", "right"), [(check.check_loss, loss), (check.check_split, split), (check.check_effective, effective)]
-)
-def test_the_solution_is_right(checker, right, capsys):
-    assert checker(right) and capsys.readouterr().out.startswith("✓")
+def test_the_solution_is_right(capsys):
+    assert check.check_loss(loss) and check.check_split(split) and check.check_effective(effective)
+    assert capsys.readouterr().out.count("✓") == 3
 
 
 def test_tensors_will_do_as_well():

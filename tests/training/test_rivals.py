@@ -36,7 +36,7 @@ def test_attention_stays_in_its_document(kind):
 
 @each_kind
 def test_the_first_loss_is_a_guess_and_steps_lower_it(kind, one_thread):
-    module = pretrain.PretrainLoss(rivals.build(kind, CONFIG))
+    module = rivals.RivalLoss(rivals.build(kind, CONFIG))
     batch, optimizer = {"input_ids": text()}, torch.optim.Adam(module.parameters(), 1e-2)
     with module.while_training():
         first = module(batch)
@@ -47,6 +47,12 @@ def test_the_first_loss_is_a_guess_and_steps_lower_it(kind, one_thread):
             optimizer.step()
     assert all(weight.grad is not None for weight in module.parameters())
     assert module(batch).item() < first.item() - 0.5
+
+
+def test_experts_add_their_balance_to_the_loss():
+    model, batch = rivals.build("experts", CONFIG).eval(), {"input_ids": text()}
+    added = rivals.RivalLoss(model)(batch) - pretrain.PretrainLoss(model)(batch)
+    assert added.item() == pytest.approx(model.balance.item(), rel=1e-4) and added > 0
 
 
 def test_an_even_router_costs_the_least():
