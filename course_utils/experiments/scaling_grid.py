@@ -35,11 +35,11 @@ VOCABULARY, LENGTH, BATCH = 512, 128, 8
 A_STEP = BATCH * LENGTH
 SIZES = {  # width, layers, heads
     "32x2": (32, 2, 2), "48x2": (48, 2, 2), "64x3": (64, 3, 4), "96x3": (96, 3, 4), "128x4": (128, 4, 4),
-    "176x4": (176, 4, 4), "256x4": (256, 4, 4), "80x3": (80, 3, 4),
+    "176x4": (176, 4, 4), "80x3": (80, 3, 4),
 }  # fmt: skip
-FITTED, LARGEST, LIVE = tuple(SIZES)[:6], "256x4", "80x3"
+FITTED, LARGEST, LIVE = tuple(SIZES)[:6], "176x4", "80x3"
 BUDGETS, MORE = tuple(2**power for power in (17, 18, 19, 20)), 2**21
-LARGEST_TOKENS, LIVE_TOKENS = 1_340 * A_STEP, recipes.of("04", "cpu").tokens
+LARGEST_TOKENS, LIVE_TOKENS = 4_120 * A_STEP, recipes.of("04", "cpu").tokens
 LINES = {"low": (5e11, FITTED[:5]), "middle": (1.6e12, FITTED[1:]), "high": (5e12, FITTED[2:])}
 RATES, RIVAL_RATES = (4e-3, 1e-2, 2.5e-2, 6e-2, 1.5e-1), (1e-3, 3e-3, 1e-2, 3e-2)
 TRIED_AT = (
@@ -140,8 +140,10 @@ TRIED = {
     f"rate-{size}-{tokens}-{rate:g}": Run(size, tokens, rate=rate)
     for size, tokens in TRIED_AT for rate in RATES[: 4 if tokens == MORE else None]
 }  # fmt: skip
-GRID = _grid()
+LONGER = ("32x2", 2 * MORE), ("64x3", 2 * MORE), ("176x4", BUDGETS[3])
+GRID = _grid() | {f"grid-{size}-{tokens}": Run(size, tokens) for size, tokens in LONGER}
 LINE = {f"{n}-{size}": Run(size, on_line(flops, size)) for n, (flops, sizes) in LINES.items() for size in sizes}
+LEAST_STEPS = 1_000  # of a run that is fitted: shorter ones fall the faster the longer they are, which no power does
 BIG = {"largest": Run(LARGEST, LARGEST_TOKENS)}
 AGAIN = {f"again-{size}-{seed}": Run(size, BUDGETS[3], seed) for size in SEEDED[:4] for seed in SEEDS}
 RECITE = {f"recite-{size}-{n}": Run(size, BUDGETS[3], n, times=RECITED) for size in SEEDED for n in (0, *SEEDS)}
@@ -151,12 +153,12 @@ REPEATS = {f"repeat-{size}-{times}": Run(size, BUDGETS[3], times=times) for size
 MIX = {f"mix-{m}-{seed}": Run(MIXED_AT, MIXED_TOKENS, seed, mixture=m) for seed in (0, 1) for m in MIXTURES}
 TUNE = {f"tune-{kind}-{r:g}": Run(RIVAL_AT, RIVAL_TOKENS, rate=r, kind=kind) for kind in RIVALS for r in RIVAL_RATES}
 RIVAL = {f"rival-{kind}-{size}": Run(size, RIVAL_TOKENS, kind=kind) for kind in RIVALS for size in RIVAL_SIZES}
-FIT = GRID | LINE
-RUNS = TRIED | FIT | BIG | AGAIN | RECITE | WARM | KEPT | REPEATS | MIX | TUNE | RIVAL
+FIT = {name: run for name, run in (GRID | LINE | AGAIN).items() if run.steps >= LEAST_STEPS}
+RUNS = TRIED | GRID | LINE | BIG | AGAIN | RECITE | WARM | KEPT | REPEATS | MIX | TUNE | RIVAL
 # Each waits for all before it; within one, two runs may go side by side. The longest come first
 STAGES = (
-    (*TRIED, *TUNE), (*reversed(LINE), *GRID), ("prediction",),
-    (*BIG, *AGAIN, *RECITE, *WARM, *KEPT, *REPEATS, *MIX, *RIVAL), ("recovery",),
+    (*TRIED, *TUNE), (*reversed(LINE), *GRID, *AGAIN), ("prediction",),
+    (*BIG, *RECITE, *WARM, *KEPT, *REPEATS, *MIX, *RIVAL), ("recovery",),
 )  # fmt: skip
 POINTS = tuple(point for stage in STAGES for point in stage)
 
