@@ -2,7 +2,7 @@
 
 `summary` gives, of the points that there are (a part that lacks points is None),
     rates      {"best": {"SIZE-TOKENS": rate}, "rule"} as `rate_rule` has it
-    fit        the law of grid and lines, its intervals, and what it says of the live run
+    fit        the law of the fitted runs, its intervals, and what it says of the live run
     largest    {"predicted": [loss, low, high], "found": loss} from the prediction that was written before
     lines      {"low" …: {"runs": [[weights, tokens, loss]], "minimum", "law": [weights, tokens]}}
     kaplan     what moves the exponent of the best size: how the head is counted, warm-up, one rate, a schedule cut off
@@ -149,25 +149,19 @@ def minimum(points):
 
 
 def kaplan(points):
-    """{"count": {"all", "blocks"}, "schedule": {"own", "unfinished"}: [exponent, low, high]} by laws, and "line" arms.
+    """{"count": {"all", "blocks"}, "points": {"long", "short too"}: [exponent, low, high]} by laws, and "lines".
 
     "lines": {"own", "warm", "kept": {"minima": {line: weights}, "exponent"}} by the minima of the two lower lines.
     """
-    names = (*grid.FIT, *grid.WARM, *grid.KEPT)
-    if not (there := chosen(points, names)):
+    fitted, every = chosen(points, grid.FIT), chosen(points, (*grid.FIT, *grid.GRID, *grid.LINE))
+    if not (every and chosen(points, (*grid.WARM, *grid.KEPT))):
         return None
-    fitted, of_grid = chosen(points, grid.FIT), chosen(points, grid.GRID)
-    on_the_way = {
-        f"{name}-{tokens}": point | {"tokens": int(tokens), "loss": loss}
-        for name, point in of_grid.items()
-        for tokens, loss in point.get("curve", {}).items()
-    }
-    last = {name: point for name, point in of_grid.items() if point.get("curve")}
     arms = {"own": "", "warm": "warm-", "kept": "kept-"}
+    long = _exponent(runs_of(fitted))
     return {
-        "count": {"all": _exponent(runs_of(fitted)), "blocks": _exponent(runs_of(fitted, "block_weights"))},
-        "schedule": {"own": _exponent(runs_of(of_grid)), "unfinished": _exponent(runs_of(on_the_way | last))},
-        "lines": {arm: _two_lines(there, start) for arm, start in arms.items()},
+        "count": {"all": long, "blocks": _exponent(runs_of(fitted, "block_weights"))},
+        "points": {"long": long, "short too": _exponent(runs_of(every))},
+        "lines": {arm: _two_lines(points, start) for arm, start in arms.items()},
     }  # fmt: skip
 
 

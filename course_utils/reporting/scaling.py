@@ -52,7 +52,7 @@ def show_grid(record):
     rows = []
     for size in grid.FITTED:
         row = {"size": size, "weights": short(grid.counted(size)[0])}
-        for tokens in (*grid.BUDGETS, grid.MORE):
+        for tokens in (*grid.BUDGETS, grid.MORE, 2 * grid.MORE):
             point = record["points"].get(f"grid-{size}-{tokens}", {})
             row[short(tokens)] = f"{point['loss']:.3f}" if "loss" in point else None
         rows.append(row)
@@ -150,8 +150,7 @@ def show_kaplan(record):
         return
     names = {
         ("count", "all"): "all weights, the head once", ("count", "blocks"): "weights without the embedding and head",
-        ("schedule", "own"): "the grid, each run's schedule its own",
-        ("schedule", "unfinished"): "the same sizes and tokens, looked at on the way of a longer schedule",
+        ("points", "short too"): f"all weights, runs of less than {grid.LEAST_STEPS:,} steps among the fitted ones",
     }  # fmt: skip
     rows = [
         {"counted or trained so": label, "exponent": numbers.recorded(found[a][b][0], found[a][b][1:])}
@@ -223,13 +222,13 @@ def show_breaks(record, line="middle"):
     tables.show(rows, title=f"nats a token, {grid.LINES[line][0]:.1e} FLOPs each")
     rows = []
     for name, run in grid.GRID.items():
-        early = points[name].get("curve", {}).get(str(grid.BUDGETS[1]))
+        early = points[name].get("curve", {}).get(str(grid.BUDGETS[3]))
         if early is not None:
-            own = points[f"grid-{run.size}-{grid.BUDGETS[1]}"]["loss"]
+            own = points[f"grid-{run.size}-{grid.BUDGETS[3]}"]["loss"]
             rows.append(
                 {"size": run.size, "a run of its own": f"{own:.3f}", "read off a longer one": _signed(early - own)}
             )
-    tables.show(rows, title=f"nats a token after {short(grid.BUDGETS[1])} tokens")
+    tables.show(rows, title=f"nats a token after {short(grid.BUDGETS[3])} tokens")
 
 
 def _signed(difference):

@@ -22,7 +22,7 @@ def result(run, **more):
         "size": run.size, "tokens": run.tokens, "weights": every, "block_weights": blocks, "used_weights": used,
         "loss": loss, "bits_per_byte": loss / 2, "documents": DOCUMENTS, "curve": curve, "tokens_per_second": 1000,
         "bits": [100 * loss + float(one) for one in noise[1:]], "unique_tokens": run.tokens // run.times,
-        "learning_rate": run.rate or 2e-2,
+        "learning_rate": run.rate or 2e-2, "recited": {"nats": loss, "exact": dict.fromkeys(map(str, grid.SPANS), 0.5)},
     } | more  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def points():
 def test_the_rule_is_that_of_the_best_rates(points):
     found = summary.summary(points)["rates"]
     assert found["rule"]["power"] == pytest.approx(-0.25, abs=0.01) and len(found["rule"]["at"]) == 3
-    assert summary.rate_by(found["rule"], "256x4", 2**20) == pytest.approx(0.6 * 2_495_232**-0.25, rel=0.02)
+    assert summary.rate_by(found["rule"], "128x4", 2**20) == pytest.approx(0.6 * 657_792**-0.25, rel=0.02)
 
 
 def test_a_rate_lies_between_those_of_the_lengths_that_were_tried():
@@ -86,15 +86,20 @@ def test_lines_and_the_arms_of_kaplan(points):
     weights, tokens = found["middle"]["law"]
     assert 6 * weights * tokens == pytest.approx(1.6e12)
     arms = summary.kaplan(points)
-    assert set(arms["count"]) == {"all", "blocks"} and set(arms["lines"]) == {"own", "warm", "kept"}
+    assert (
+        set(arms["count"]) == {"all", "blocks"}
+        and set(arms["points"]) == {"long", "short too"}
+        and set(arms["lines"]) == {"own", "warm", "kept"}
+    )
     exponent, low, high = arms["count"]["all"]
     assert low <= exponent <= high and set(arms["lines"]["warm"]["minima"]) == {"low", "middle"}
-    assert len(arms["schedule"]["unfinished"]) == 3
+    assert len(arms["points"]["short too"]) == 3 and arms["points"]["long"] == arms["count"]["all"]
 
 
 def test_noise_repeats_mixtures_and_rivals(points):
     found = summary.summary(points)
     assert found["noise"] == pytest.approx(0.003, rel=0.6)
+    assert set(found["repeats"]["48x2"]) == {"4", "16", "64"} and len(found["recited"]["64x3"]["nats"]) == 3
     four = found["repeats"]["96x3"]["4"]
     assert four["by_2023"] > LAW.loss(grid.counted("96x3")[0], 2**20)
     assert found["mixtures"]["best"]["code"][0] == "code" and found["mixtures"]["best"]["code"][1] < 0
