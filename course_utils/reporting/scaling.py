@@ -209,6 +209,23 @@ def show_joint(fitted):
     print(f"correlation of α and β over {len(alphas)} resamples: {together}")
 
 
+def show_left(record, law):
+    """What a scaling.Law leaves of each run, by its steps: the fitted ones, and shorter ones that it has not seen."""
+    alt = "the marks of long runs lie around zero; those of short runs leave it, the further the shorter they are"
+    title, label = "What the law leaves", "loss − law, % of the loss"
+    with plots.axes(title=title, xlabel="steps of the run", ylabel=label, alt=alt, size=(9, 4)) as ax:
+        short_ones = [name for name in (*grid.GRID, *grid.LINE) if name not in grid.FIT]
+        for names, color, label in (
+            (grid.FIT, plots.OURS, "fitted"),
+            (short_ones, plots.HUMAN, "too short, not fitted"),
+        ):
+            points = [record["points"][name] for name in names if name in record["points"]]
+            left = [100 * (1 - law.loss(point["weights"], point["tokens"]) / point["loss"]) for point in points]
+            ax.plot([point["steps"] for point in points], left, "o", color=color, label=label)
+        ax.axhline(0, color=plots.MUTED)
+        ax.set_xscale("log")
+
+
 def show_breaks(record, line="middle"):
     """What three faults cost: a warm-up too long, one rate for all sizes, and a run read off on its way."""
     if not part(record, "kaplan"):

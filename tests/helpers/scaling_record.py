@@ -15,7 +15,8 @@ def result(run):
     exact = {str(k): (every / 2e6) ** (k / 2) for k in grid.SPANS}
     copied = {"text": {"nats": loss - 1, "first": loss, "exact": exact}}
     return {
-        "size": run.size, "tokens": run.tokens, "weights": every, "block_weights": blocks, "used_weights": used,
+        "size": run.size, "tokens": run.tokens, "steps": run.steps, "weights": every, "block_weights": blocks,
+        "used_weights": used,
         "loss": loss, "bits_per_byte": loss / 2, "documents": {"news": [2, 20], "plays": [2, 20], "code": [2, 18]},
         "curve": {str(tokens): loss + 0.3 for tokens in run.evaluate}, "tokens_per_second": 1000, "int4": loss + 0.1,
         "bits": [loss * 9 + n for n in range(6)], "unique_tokens": run.tokens // run.times, "copied": copied,

@@ -36,6 +36,7 @@ def test_everything_is_said(record, capsys):
     scaling.show_prediction(record, (2e5, 2e5, 4.0))
     scaling_arms.show_recited(record, 8)
     scaling_arms.show_ability(record, 8)
+    scaling.show_left(record, scaling_record.LAW)
     scaling.show_joint(laws.fit(*summary.runs_of({name: record["points"][name] for name in grid.FIT})))
     said = capsys.readouterr().out
     for words in (
