@@ -140,7 +140,7 @@ TRIED = {
     f"rate-{size}-{tokens}-{rate:g}": Run(size, tokens, rate=rate)
     for size, tokens in TRIED_AT for rate in RATES[: 4 if tokens == MORE else None]
 }  # fmt: skip
-LONGER = ("32x2", 2 * MORE), ("64x3", 2 * MORE), ("176x4", BUDGETS[3])
+LONGER = ("32x2", 2 * MORE), ("64x3", 2 * MORE), ("96x3", 2 * MORE), ("128x4", MORE), ("176x4", BUDGETS[3])
 GRID = _grid() | {f"grid-{size}-{tokens}": Run(size, tokens) for size, tokens in LONGER}
 LINE = {f"{n}-{size}": Run(size, on_line(flops, size)) for n, (flops, sizes) in LINES.items() for size in sizes}
 LEAST_STEPS = 1_000  # of a run that is fitted: shorter ones fall the faster the longer they are, which no power does
