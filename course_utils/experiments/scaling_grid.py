@@ -35,9 +35,9 @@ VOCABULARY, LENGTH, BATCH = 512, 128, 8
 A_STEP = BATCH * LENGTH
 SIZES = {  # width, layers, heads
     "32x2": (32, 2, 2), "48x2": (48, 2, 2), "64x3": (64, 3, 4), "96x3": (96, 3, 4), "128x4": (128, 4, 4),
-    "176x4": (176, 4, 4), "80x3": (80, 3, 4),
+    "176x4": (176, 4, 4), "40x2": (40, 2, 2),
 }  # fmt: skip
-FITTED, LARGEST, LIVE = tuple(SIZES)[:6], "176x4", "80x3"
+FITTED, LARGEST, LIVE = tuple(SIZES)[:6], "176x4", "40x2"
 BUDGETS, MORE = tuple(2**power for power in (17, 18, 19, 20)), 2**21
 LARGEST_TOKENS, LIVE_TOKENS = 4_120 * A_STEP, recipes.of("04", "cpu").tokens
 LINES = {"low": (5e11, FITTED[:5]), "middle": (1.6e12, FITTED[1:]), "high": (5e12, FITTED[2:])}
