@@ -5,7 +5,7 @@
     fit        the law of the fitted runs, its intervals, and what it says of the live run
     largest    {"predicted": [loss, low, high], "found": loss} from the prediction that was written before
     lines      {"low" …: {"runs": [[weights, tokens, loss]], "minimum", "law": [weights, tokens]}}
-    kaplan     what moves the exponent of the best size: how the head is counted, warm-up, one rate, a schedule cut off
+    kaplan     what moves the best size: how the head is counted, short runs, warm-up, one rate for all
     noise      standard deviation of log loss over seeds
     recovery   the point of this name
     recited    {size: {"exact": {k: [by seed]}, "nats": [by seed]}} of rows that were read RECITED times
@@ -149,33 +149,24 @@ def minimum(points):
 
 
 def kaplan(points):
-    """{"count": {"all", "blocks"}, "points": {"long", "short too"}: [exponent, low, high]} by laws, and "lines".
+    """{"count": {"all", "blocks"}, "points": {"long", "short too"}} by laws, each [exponent, low, high], and "line".
 
-    "lines": {"own", "warm", "kept": {"minima": {line: weights}, "exponent"}} by the minima of the two lower lines.
+    "line": {"own", "warm", "kept": `minimum`} of the low line, without and with a fault.
     """
     fitted, every = chosen(points, grid.FIT), chosen(points, (*grid.FIT, *grid.GRID, *grid.LINE))
     if not (every and chosen(points, (*grid.WARM, *grid.KEPT))):
         return None
-    arms = {"own": "", "warm": "warm-", "kept": "kept-"}
-    long = _exponent(runs_of(fitted))
+    long, arms = _exponent(runs_of(fitted)), {"own": "", "warm": "warm-", "kept": "kept-"}
     return {
         "count": {"all": long, "blocks": _exponent(runs_of(fitted, "block_weights"))},
         "points": {"long": long, "short too": _exponent(runs_of(every))},
-        "lines": {arm: _two_lines(points, start) for arm, start in arms.items()},
+        "line": {arm: minimum(_line(points, f"{start}low-")) for arm, start in arms.items()},
     }  # fmt: skip
 
 
 def _exponent(runs):
     fitted = scaling.fit(*runs, resamples=200)
     return [fitted.law.exponent, *fitted.interval(lambda law: law.exponent)]
-
-
-def _two_lines(points, start):
-    two = [name for name in grid.LINES if name != "high"]
-    minima = {name: minimum(_line(points, f"{start}{name}-")) for name in two}
-    best = [minima[name] and minima[name]["weights"] for name in two]
-    exponent = scaling.power([grid.LINES[name][0] for name in two], best)[0] if all(best) else None
-    return {"minima": minima, "exponent": exponent}
 
 
 def noise(points):

@@ -145,7 +145,7 @@ def show_lines(record):
 
 
 def show_kaplan(record):
-    """The exponent of the best size under each of the things that are said to have moved Kaplan's."""
+    """The exponent of the best size, by how weights are counted and which runs are fitted."""
     if not (found := part(record, "kaplan")):
         return
     names = {
@@ -156,14 +156,6 @@ def show_kaplan(record):
         {"counted or trained so": label, "exponent": numbers.recorded(found[a][b][0], found[a][b][1:])}
         for (a, b), label in names.items()
     ]
-    arms = {
-        "own": "the two lower lines, by parabolas",
-        "warm": "the same, a long warm-up",
-        "kept": "the same, the smallest size's rate for all",
-    }
-    for arm, label in arms.items():
-        exponent = found["lines"][arm]["exponent"]
-        rows.append({"counted or trained so": label, "exponent": "none" if exponent is None else f"{exponent:.2f}"})
     tables.show(rows, title="a in: best size ∝ compute^a (Kaplan 2020: 0.73, Hoffmann 2022: 0.50)")
 
 
@@ -226,17 +218,21 @@ def show_left(record, law):
         ax.set_xscale("log")
 
 
-def show_breaks(record, line="middle"):
+def show_breaks(record):
     """What three faults cost: a warm-up too long, one rate for all sizes, and a run read off on its way."""
-    if not part(record, "kaplan"):
+    if not (found := part(record, "kaplan")):
         return
-    points = record["points"]
-    rows = []
-    for size in grid.LINES[line][1]:
-        own, *spoiled = (points[f"{arm}{line}-{size}"].get("loss") for arm in ("", "warm-", "kept-"))
+    points, rows = record["points"], []
+    for size in grid.LINES["low"][1]:
+        own, *spoiled = (points[f"{arm}low-{size}"].get("loss") for arm in ("", "warm-", "kept-"))
         costs = ["no number" if loss is None else _signed(loss - own) for loss in spoiled]
-        rows.append({"size": size, "its own": f"{own:.3f}", "long warm-up": costs[0], "one rate for all": costs[1]})
-    tables.show(rows, title=f"nats a token, {grid.LINES[line][0]:.1e} FLOPs each")
+        steps = f"{grid.LINE[f'low-{size}'].steps:,}"
+        row = {"size": size, "steps": steps, "its own": f"{own:.3f}", "long warm-up": costs[0]}
+        rows.append(row | {"one rate for all": costs[1]})
+    tables.show(rows, title=f"nats a token, {grid.LINES['low'][0]:.0e} FLOPs each")
+    best = {"own": "its own", "warm": "long warm-up", "kept": "one rate"}
+    sizes = [f"{label} {short(found['line'][arm]['weights'])}" for arm, label in best.items() if found["line"][arm]]
+    print("best size by a parabola:", ", ".join(sizes))
     rows = []
     for name, run in grid.GRID.items():
         early = points[name].get("curve", {}).get(str(grid.BUDGETS[3]))

@@ -86,13 +86,10 @@ def test_lines_and_the_arms_of_kaplan(points):
     weights, tokens = found["middle"]["law"]
     assert 6 * weights * tokens == pytest.approx(1.6e12)
     arms = summary.kaplan(points)
-    assert (
-        set(arms["count"]) == {"all", "blocks"}
-        and set(arms["points"]) == {"long", "short too"}
-        and set(arms["lines"]) == {"own", "warm", "kept"}
-    )
+    assert set(arms["count"]) == {"all", "blocks"} and set(arms["points"]) == {"long", "short too"}
     exponent, low, high = arms["count"]["all"]
-    assert low <= exponent <= high and set(arms["lines"]["warm"]["minima"]) == {"low", "middle"}
+    assert low <= exponent <= high and set(arms["line"]) == {"own", "warm", "kept"}
+    assert arms["line"]["own"] == summary.minimum(summary._line(points, "low-"))
     assert len(arms["points"]["short too"]) == 3 and arms["points"]["long"] == arms["count"]["all"]
 
 
@@ -100,8 +97,8 @@ def test_noise_repeats_mixtures_and_rivals(points):
     found = summary.summary(points)
     assert found["noise"] == pytest.approx(0.003, rel=0.6)
     assert set(found["repeats"]["48x2"]) == {"4", "16", "64"} and len(found["recited"]["64x3"]["nats"]) == 3
-    four = found["repeats"]["96x3"]["4"]
-    assert four["by_2023"] > LAW.loss(grid.counted("96x3")[0], 2**20)
+    four = found["repeats"]["48x2"]["4"]
+    assert four["by_2023"] > LAW.loss(grid.counted("48x2")[0], 2**20)
     assert found["mixtures"]["best"]["code"][0] == "code" and found["mixtures"]["best"]["code"][1] < 0
     assert set(found["rivals"]) == {"gemma", *grid.RIVALS}
     assert found["rivals"]["gemma"]["64x3"]["worse"] == [0, 0, 0]

@@ -41,7 +41,7 @@ def test_everything_is_said(record, capsys):
     said = capsys.readouterr().out
     for words in (
         "128x4", "658k", "Besiroglu 2024", "100k weights: ", "said on 2026-01-01: 3.300 [3.200, 3.400]",
-        "± 3.0%", "the interval, at 4.0 × the compute", "by the law", "the same, the smallest size's rate",
+        "± 3.0%", "the interval, at 3.9 × the compute", "by the law", "weights without the embedding and head",
         "over the even mixture", "experts-compute", "formula", "8 right", "correlation of α and β", "94%",
         "100 sets of made runs, noise 0.30% (between seeds 0.20%)",
     ):  # fmt: skip
@@ -61,7 +61,7 @@ def test_faults_are_shown_against_the_run_without(record, capsys):
     scaling.show_breaks(record)
     said, points = capsys.readouterr().out, record["points"]
     for arm in ("warm", "kept"):
-        cost = points[f"{arm}-middle-64x3"]["loss"] - points["middle-64x3"]["loss"]
+        cost = points[f"{arm}-low-64x3"]["loss"] - points["low-64x3"]["loss"]
         assert f"{cost:+.3f}".replace("-", "−") in said
     early = points["grid-96x3-2097152"]["curve"]["1048576"] - points["grid-96x3-1048576"]["loss"]
     assert f"{early:+.3f}".replace("-", "−") in said and "read off a longer one" in said
