@@ -151,16 +151,17 @@ def minimum(points):
 def kaplan(points):
     """{"count": {"all", "blocks"}, "points": {"long", "short too"}} by laws, each [exponent, low, high], and "line".
 
-    "line": {"own", "warm", "kept": `minimum`} of the low line, without and with a fault.
+    "line": {"own", "warm", "kept": `minimum`} of the low line, without and with a fault; None before these are run.
     """
     fitted, every = chosen(points, grid.FIT), chosen(points, (*grid.FIT, *grid.GRID, *grid.LINE))
-    if not (every and chosen(points, (*grid.WARM, *grid.KEPT))):
+    if not every:
         return None
+    there = chosen(points, (*grid.WARM, *grid.KEPT))
     long, arms = _exponent(runs_of(fitted)), {"own": "", "warm": "warm-", "kept": "kept-"}
     return {
         "count": {"all": long, "blocks": _exponent(runs_of(fitted, "block_weights"))},
         "points": {"long": long, "short too": _exponent(runs_of(every))},
-        "line": {arm: minimum(_line(points, f"{start}low-")) for arm, start in arms.items()},
+        "line": there and {arm: minimum(_line(points, f"{start}low-")) for arm, start in arms.items()},
     }  # fmt: skip
 
 

@@ -126,7 +126,7 @@ def show_lines(record):
     """Loss over size on three lines of equal compute, with the minima of their parabolas and the law's."""
     if not (found := part(record, "lines")):
         return
-    alt = "three curves, each bent upwards at both ends; the lower ones lie further to the right"
+    alt = "a curve for each budget; where one bends upwards at both ends, its best size lies between"
     with plots.axes(title="Equal compute", xlabel="weights", ylabel="nats a token, held-out", alt=alt) as ax:
         for color, (name, of) in zip(SHADES, found.items(), strict=False):
             runs = sorted(of["runs"])
@@ -166,7 +166,7 @@ def show_shares(record):
     rows = []
     for size in grid.FITTED:
         row = {"size": size}
-        for tokens in (*grid.BUDGETS, grid.MORE):
+        for tokens in (grid.BUDGETS[3], grid.MORE, 2 * grid.MORE):
             of_size, of_data = fitted.reducible(grid.counted(size)[0], tokens)
             row[short(tokens)] = f"{of_data / (of_size + of_data):.0%}"
         rows.append(row)
@@ -218,9 +218,26 @@ def show_left(record, law):
         ax.set_xscale("log")
 
 
-def show_breaks(record):
-    """What three faults cost: a warm-up too long, one rate for all sizes, and a run read off on its way."""
-    if not (found := part(record, "kaplan")):
+def show_early(record):
+    """What a run looks like that is read off on its way, its schedule made for more, beside one of its own."""
+    if not part(record, "kaplan"):
+        return
+    points, rows, tokens = record["points"], [], grid.BUDGETS[3]
+    for name, run in grid.GRID.items():
+        early = points[name].get("curve", {}).get(str(tokens))
+        if early is not None:
+            own = points[f"grid-{run.size}-{tokens}"]["loss"]
+            rows.append(
+                {"size": run.size, "a run of its own": f"{own:.3f}", "read off a longer one": _signed(early - own)}
+            )
+    tables.show(rows, title=f"nats a token after {short(tokens)} tokens")
+
+
+def show_faults(record):
+    """What a warm-up too long and one rate for all sizes cost at equal compute, and where they move the best size."""
+    line = (record["summary"]["kaplan"] or {}).get("line")
+    if not line:
+        print("not recorded yet: warm-up and rate")
         return
     points, rows = record["points"], []
     for size in grid.LINES["low"][1]:
@@ -231,17 +248,8 @@ def show_breaks(record):
         rows.append(row | {"one rate for all": costs[1]})
     tables.show(rows, title=f"nats a token, {grid.LINES['low'][0]:.0e} FLOPs each")
     best = {"own": "its own", "warm": "long warm-up", "kept": "one rate"}
-    sizes = [f"{label} {short(found['line'][arm]['weights'])}" for arm, label in best.items() if found["line"][arm]]
+    sizes = [f"{label} {short(line[arm]['weights'])}" for arm, label in best.items() if line[arm]]
     print("best size by a parabola:", ", ".join(sizes))
-    rows = []
-    for name, run in grid.GRID.items():
-        early = points[name].get("curve", {}).get(str(grid.BUDGETS[3]))
-        if early is not None:
-            own = points[f"grid-{run.size}-{grid.BUDGETS[3]}"]["loss"]
-            rows.append(
-                {"size": run.size, "a run of its own": f"{own:.3f}", "read off a longer one": _signed(early - own)}
-            )
-    tables.show(rows, title=f"nats a token after {short(grid.BUDGETS[3])} tokens")
 
 
 def _signed(difference):

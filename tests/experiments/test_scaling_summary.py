@@ -89,6 +89,8 @@ def test_lines_and_the_arms_of_kaplan(points):
     assert set(arms["count"]) == {"all", "blocks"} and set(arms["points"]) == {"long", "short too"}
     exponent, low, high = arms["count"]["all"]
     assert low <= exponent <= high and set(arms["line"]) == {"own", "warm", "kept"}
+    unspoiled = {name: point for name, point in points.items() if name not in grid.WARM}
+    assert summary.kaplan(unspoiled)["line"] is None
     assert arms["line"]["own"] == summary.minimum(summary._line(points, "low-"))
     assert len(arms["points"]["short too"]) == 3 and arms["points"]["long"] == arms["count"]["all"]
 

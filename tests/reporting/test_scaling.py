@@ -10,7 +10,7 @@ from course_utils.reporting import reference, scaling, scaling_arms
 
 SHOWN = (
     scaling.show_rates, scaling.show_law, scaling.show_prediction, scaling.show_lines, scaling.show_kaplan,
-    scaling.show_shares, scaling.show_recovery, scaling.show_breaks, scaling_arms.show_repeats,
+    scaling.show_shares, scaling.show_recovery, scaling.show_early, scaling.show_faults, scaling_arms.show_repeats,
     scaling_arms.show_mixtures, scaling_arms.show_rivals, scaling_arms.show_int4,
 )  # fmt: skip
 
@@ -58,7 +58,8 @@ def test_nothing_says_what_is_missing(capsys):
 
 
 def test_faults_are_shown_against_the_run_without(record, capsys):
-    scaling.show_breaks(record)
+    scaling.show_early(record)
+    scaling.show_faults(record)
     said, points = capsys.readouterr().out, record["points"]
     for arm in ("warm", "kept"):
         cost = points[f"{arm}-low-64x3"]["loss"] - points["low-64x3"]["loss"]
