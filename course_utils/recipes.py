@@ -221,7 +221,7 @@ _ROWS = {
         "gpu-24gb": Pretraining(2.5, 4, False, 1000, 32, 32, 3e-3, 256, 4096, 192, 6, 6, 2, 32, 512, 24, 768, 1.0),
         "gpu-80gb": Pretraining(2.5, 4, False, 2000, 32, 32, 3e-3, 256, 4096, 192, 6, 6, 2, 32, 512, 24, 768, 1.0),
     },
-    "04": dict.fromkeys(TIERS, Scaling(1.5, 1.5, False, 2**20, 0.05)),
+    "04": dict.fromkeys(TIERS, Scaling(2, 1.5, False, 2**20, 0.05)),
     "05": {
         # fewer shots, shares and draws than the recorded experiment `icl`, which the notebook shows beside them
         "cpu": InContext(2, 2.4, False, (0, 2, 16), 200, 6, 100, 48, 2, (0.0, 0.5, 1.0), _WRITTEN, 16),
