@@ -13,7 +13,7 @@ PARTS = (
     "rates", "fit", "largest", "lines", "kaplan", "noise", "recovery", "recited", "repeats", "mixtures", "rivals",
 )  # fmt: skip
 EMPTY = {"setting": {}, "summary": dict.fromkeys(PARTS), "points": {}}
-SHADES = (plots.OURS, plots.BASELINE, plots.HUMAN, plots.MUTED, "#f0e442")
+SHADES = (plots.OURS, plots.BASELINE, plots.HUMAN, plots.MUTED, "#8c6d1f", "#7a3e9d")
 
 
 def load():
@@ -136,7 +136,7 @@ def show_lines(record):
     for name, of in found.items():
         best = of["minimum"]
         size = "none" if best is None else short(best["weights"]) + ("" if best["inside"] else ", beyond the sizes")
-        row = {"line": name, "FLOPs": f"{grid.LINES[name][0]:.0e}", "best size, parabola": size}
+        row = {"line": name, "FLOPs": f"{grid.LINES[name][0]:.1e}", "best size, parabola": size}
         weights, tokens = of["law"]
         rows.append(
             row | {"by the law": short(weights), "its tokens": short(tokens), "a weight": f"{tokens / weights:.0f}"}
@@ -197,8 +197,10 @@ def show_joint(fitted):
     with plots.axes(title="The same runs, drawn again", xlabel="α", ylabel="β", alt=alt, size=(9, 4)) as ax:
         ax.plot(alphas, betas, ".", color=plots.OURS, label="a resample")
         ax.plot([fitted.law.alpha], [fitted.law.beta], "D", color=plots.HUMAN, label="all runs")
-    together = numbers.about(np.corrcoef(alphas, betas)[0, 1], digits=2)
-    print(f"correlation of α and β over {len(alphas)} resamples: {together}")
+    found = np.corrcoef([alphas, betas, [law.E for law in fitted.resampled]])
+    pairs = {"α and β": found[0, 1], "E and α": found[0, 2], "E and β": found[1, 2]}
+    said = ", ".join(f"{names} {numbers.about(value, digits=1)}" for names, value in pairs.items())
+    print(f"correlation over {len(alphas)} resamples: {said}")
 
 
 def show_left(record, law):
@@ -246,7 +248,7 @@ def show_faults(record):
         steps = f"{grid.LINE[f'low-{size}'].steps:,}"
         row = {"size": size, "steps": steps, "its own": f"{own:.3f}", "long warm-up": costs[0]}
         rows.append(row | {"one rate for all": costs[1]})
-    tables.show(rows, title=f"nats a token, {grid.LINES['low'][0]:.0e} FLOPs each")
+    tables.show(rows, title=f"nats a token, {grid.LINES['low'][0]:.1e} FLOPs each")
     best = {"own": "its own", "warm": "long warm-up", "kept": "one rate"}
     sizes = [f"{label} {short(line[arm]['weights'])}" for arm, label in best.items() if line[arm]]
     print("best size by a parabola:", ", ".join(sizes))

@@ -135,7 +135,7 @@ def show_ability(record, span):
             of = [point for _, point in runs if point["size"] == size]
             right = [point["copied"]["text"]["exact"][str(span)] for point in of]
             if of:
-                ax.plot([p["loss"] for p in of], right, "osD^vP"[number], color=SHADES[number % 5], label=size)
+                ax.plot([p["loss"] for p in of], right, "osD^vP"[number], color=SHADES[number], label=size)
         ax.invert_xaxis()
 
 
