@@ -77,7 +77,7 @@ def runs_of(points, weights="weights"):
 
 def described(fitted):
     """{"law", "intervals", "exponent", "left"} of a scaling.Fit, ready for JSON."""
-    names = ("E", "A", "B", "alpha", "beta", "exponent")
+    names = ("E", "alpha", "beta", "exponent")
     return {
         "law": vars(fitted.law), "exponent": fitted.law.exponent,
         "intervals": {name: fitted.interval(lambda law, name=name: getattr(law, name)) for name in names},
