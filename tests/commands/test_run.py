@@ -1,4 +1,5 @@
 import json
+import threading
 import sys
 from types import SimpleNamespace
 
@@ -30,12 +31,13 @@ class Started(list):
 @pytest.fixture
 def started(monkeypatch):
     """The points whose process was started; each does its work here instead."""
-    names = Started()
+    names, one_at_a_time = Started(), threading.Lock()
 
     def start(command, env):
         names.append(command[-1])
         names.threads = env.get("OMP_NUM_THREADS")
-        return SimpleNamespace(returncode=run.main(command[3:]))
+        with one_at_a_time:  # in one process two threads would parse code at once, which Python 3.11 may fail at
+            return SimpleNamespace(returncode=run.main(command[3:]))
 
     monkeypatch.setattr(run.subprocess, "run", start)
     return names
