@@ -1,6 +1,6 @@
 import json
-import threading
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
