@@ -163,6 +163,11 @@ def moved(box):
     next(one for one in inputs if isinstance(one, ipywidgets.BoundedIntText)).value = 7
     return shown.value != before
 print("CALCULATORS", moved(widgets.training_calculator()), moved(widgets.serving_calculator()))
+from course_utils.evaluation import scaling
+budget, below = widgets.budget_calculator({"a law": scaling.CHINCHILLA}).children
+first = below.value
+(budget if hasattr(budget, "step") else budget.children[0]).value = 20.0
+print("BUDGET", below.value != first)
 """
 
 
@@ -174,6 +179,7 @@ def test_every_widget_works_beside_colabs_widgets(alone):
     assert "MASK True" in printed, printed
     assert "RATER True True True" in printed, printed
     assert "CALCULATORS True True" in printed, printed
+    assert "BUDGET True" in printed, printed
     public = {
         name
         for name, thing in vars(widgets).items()
@@ -186,6 +192,7 @@ def test_every_widget_works_beside_colabs_widgets(alone):
         "pair_rater",
         "training_calculator",
         "serving_calculator",
+        "budget_calculator",
     }, "a new widget belongs into MOVE"
 
 
