@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from helpers import scaling_record
 
 from course_utils.evaluation import scaling
 from course_utils.experiments import scaling_grid as grid
@@ -28,10 +29,7 @@ def result(run, **more):
 
 @pytest.fixture(scope="module", autouse=True)
 def few_resamples():
-    """Fits of few resamples: the tests here ask what is done with a fit."""
-    whole = scaling.fit
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scaling, "fit", lambda *runs, resamples=20: whole(*runs, resamples=min(resamples, 20)))
+    with scaling_record.few_resamples():
         yield
 
 

@@ -1,12 +1,24 @@
 """A record of `run scaling` whose runs follow a law that is known."""
 
 import json
+from contextlib import contextmanager
+
+import pytest
 
 from course_utils.evaluation import scaling as laws
 from course_utils.experiments import scaling_grid as grid
 from course_utils.experiments import scaling_summary as summary
 
 LAW = laws.Law(1.6, 60, 400, 0.30, 0.42)
+
+
+@contextmanager
+def few_resamples():
+    """Fits of at most 20 resamples: for tests that ask what is done with a fit."""
+    whole = laws.fit
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(laws, "fit", lambda *runs, resamples=20: whole(*runs, resamples=min(resamples, 20)))
+        yield
 
 
 def result(run):

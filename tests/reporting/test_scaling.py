@@ -17,10 +17,7 @@ SHOWN = (
 
 @pytest.fixture(scope="module", autouse=True)
 def few_resamples():
-    """Fits of few resamples: the tests here ask what is done with a fit."""
-    whole = laws.fit
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(laws, "fit", lambda *runs, resamples=20: whole(*runs, resamples=min(resamples, 20)))
+    with scaling_record.few_resamples():
         yield
 
 

@@ -3,17 +3,13 @@
 import pytest
 from helpers import scaling_record
 
-from course_utils.evaluation import scaling as laws
 from course_utils.experiments import scaling_grid as grid
 from course_utils.reporting import scaling, scaling_arms
 
 
 @pytest.fixture(scope="module", autouse=True)
 def few_resamples():
-    """Fits of few resamples: the tests here ask what is done with a fit."""
-    whole = laws.fit
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(laws, "fit", lambda *runs, resamples=20: whole(*runs, resamples=min(resamples, 20)))
+    with scaling_record.few_resamples():
         yield
 
 
