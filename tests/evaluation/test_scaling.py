@@ -62,6 +62,12 @@ def test_intervals_hold_the_truth_and_the_prediction_the_new_run():
     assert np.median(widths) < 0.03
 
 
+def test_a_prediction_is_as_wide_as_what_is_left_for_fewer_free_numbers():
+    left = np.array([-0.01, 0.01] * 5)  # ten runs, five of whose freedom the law has used up
+    loss, low, high = scaling.Fit(TRUE, [TRUE] * 200, left).predict(1e6, 1e6)
+    assert (low, high) == pytest.approx((loss * math.exp(-0.01 * 2**0.5), loss * math.exp(0.01 * 2**0.5)))
+
+
 def test_a_law_is_recovered_from_made_runs():
     found = scaling.recovered(TRUE, WEIGHTS, TOKENS, 0.003, draws=8, resamples=60)
     assert set(found) == {"E", "alpha", "beta", "exponent"} and found["beta"]["true"] == 0.42

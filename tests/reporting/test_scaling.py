@@ -1,5 +1,7 @@
 """What is shown of the scaling runs: whole, and nothing of it; the numbers behind `emergence-metric`."""
 
+from contextlib import nullcontext
+
 import pytest
 from helpers import scaling_record
 
@@ -53,6 +55,29 @@ def test_nothing_says_what_is_missing(capsys):
     scaling_arms.show_recited(scaling.EMPTY, 8)
     scaling_arms.show_ability(scaling.EMPTY, 8)
     assert capsys.readouterr().out.count("not recorded yet") == len(SHOWN) + 3  # a prediction lacks two parts
+
+
+class Drawn(list):
+    """Notes what is plotted, as an axis would."""
+
+    def plot(self, across, up, *_, label, **__):
+        self.append((label, list(across), list(up)))
+
+    def axhline(self, *_, **__):
+        pass
+
+    set_xscale = axhline
+
+
+def test_a_run_below_the_law_is_drawn_below_zero(record, monkeypatch):
+    ax = Drawn()
+    monkeypatch.setattr(scaling.plots, "axes", lambda **_: nullcontext(ax))
+    points = {name: point | {"loss": 0.9 * scaling_record.LAW.loss(point["weights"], point["tokens"])}
+              for name, point in record["points"].items() if name in grid.FIT}  # fmt: skip
+    scaling.show_left({"points": points}, scaling_record.LAW)
+    (label, steps, left), (_, none, _) = ax
+    assert label == "fitted" and min(steps) >= grid.LEAST_STEPS and left == pytest.approx([-100 / 9] * len(grid.FIT))
+    assert none == []
 
 
 def test_faults_are_shown_against_the_run_without(record, capsys):

@@ -18,14 +18,24 @@ def record():
     return scaling_record.made()
 
 
-def test_the_least_gain_and_the_nearest_rival_are_those_of_their_tables(record):
-    _, gain, low, high = scaling_arms.least_gain(record)
-    assert gain == min(-by for _, by, _, _ in record["summary"]["mixtures"]["best"].values()) and low <= gain <= high
-    kind, size, by, low, high = scaling_arms.nearest_rival(record)
-    bits = {of: record["summary"]["rivals"][of][size]["bits_per_byte"] for of in ("vanilla", kind)}
-    assert kind != "vanilla" and size in ("48x2", "64x3", "96x3") and low <= by <= high
-    assert (by < 0) == (bits[kind] < bits["vanilla"])
-    assert scaling_arms.least_gain(scaling.EMPTY) is None and scaling_arms.nearest_rival(scaling.EMPTY) is None
+def test_the_least_gain_is_of_the_kind_that_gains_least():
+    best = {"prose": ["prose", -0.3, -0.4, -0.2], "old": ["code", -0.1, -0.2, -0.05]}
+    assert scaling_arms.least_gain({"summary": {"mixtures": {"best": best}}}) == ("old", 0.1, 0.05, 0.2)
+    assert scaling_arms.least_gain(scaling.EMPTY) is None
+
+
+def test_the_nearest_rival_is_the_one_with_the_fewest_bits(record, monkeypatch):
+    bits = {"vanilla": 3.0, "gemma": 2.9, "experts-weights": 3.2, "lstm": 2.95}
+    faster = {"48x2": 0, "64x3": 0, "96x3": 0.01}
+    documents = lambda _, kind, size: [bits[kind] - (kind == "gemma") * faster[size] + n for n in range(3)]  # noqa: E731
+    monkeypatch.setattr(scaling_arms, "_documents", documents)
+    kind, size, *by = scaling_arms.nearest_rival(record)
+    assert (kind, size) == ("gemma", "96x3") and by == pytest.approx([-0.11] * 3, abs=1e-5)
+    assert scaling_arms.nearest_rival(scaling.EMPTY) is None
+
+
+def test_the_documents_of_a_rival_are_those_of_its_best_rate(record):
+    assert len(scaling_arms._documents(record, "lstm", grid.RIVAL_AT)) == 6
 
 
 def test_the_largest_step_is_an_even_share_of_a_straight_line():
