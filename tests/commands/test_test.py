@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from helpers import sample_notebooks as made
 
+from course_utils import recipes
 from course_utils.commands import course, notebook_order
 from course_utils.commands import test as command
 
@@ -127,6 +128,13 @@ def test_a_part_alone(ran, notebooks, arguments, expected):
     assert names(ran) == expected
     if expected == ["unit"]:
         assert ran.calls[0][0][-2:] == arguments
+
+
+def test_no_cell_is_taken_for_one_that_hangs_on_a_machine_four_times_slower(ran, notebooks):
+    longest = max(notebook_order.expected_seconds(number) for number in recipes.notebooks())
+    command.main(["--notebooks", "05"])
+    limits = [word.partition("=")[2] for word in ran.calls[0][0] if word.startswith("--nbval-cell-timeout=")]
+    assert len(limits) == 1 and int(limits[0]) >= 4 * longest, "a cell may do the whole work of its notebook"
 
 
 def test_an_unknown_notebook_is_refused(ran, notebooks, capsys):
