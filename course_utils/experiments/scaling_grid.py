@@ -6,11 +6,11 @@ looking a token up costs nothing, and the head, which is the embedding once more
 
     rate-SIZE-TOKENS-RATE   a learning rate tried; from these `rate_rule` has every other run's rate, by size and tokens
     grid-SIZE-TOKENS        five sizes by four budgets of tokens, some more for some of them and for a sixth size
-    low-, middle-, high-SIZE   three lines of equal compute
+    low-, middle-, high-SIZE   three lines of equal compute, five or six sizes each
     prediction              the law of the runs with LEAST_STEPS or more, and what it says of `largest`; no run
     largest                 at least four times the compute of any run that is fitted
     recovery                the law found again on made runs of its own, DRAWS times; no run
-    again-SIZE-SEED         four sizes at 2^20 tokens, two other seeds: noise
+    again-SIZE-TOKENS-SEED  eight runs of the grid of 2^21 tokens or more with two or three other seeds: noise
     recite-SIZE-SEED        2^20 tokens of which one in RECITED is new, in three seeds: what is known by heart, by size
     warm-low-SIZE           the low line with a warm-up of WARM_STEPS whatever the run's length
     kept-low-SIZE           the low line with one rate for all, kept from a short run of the smallest size
@@ -19,9 +19,9 @@ looking a token up costs nothing, and the head, which is the embedding once more
     tune-KIND-RATE          a rival at size RIVAL_AT, rates tried
     rival-KIND-SIZE         the rivals at other sizes, the rate moved as `rate_rule` moves it
 
-Minutes on a core of one's own, reckoned by `minutes` from MEASURED tokens a second: rate 40, tune 10, grid 52, lines
-31, again 9, largest 22, recite 23, warm 3, kept 3, repeat 1, mix 4, rival 5; in all 203, and about 8 s a point for its
-process to start and be judged: 20. On two cores two hours.
+Minutes on a core of one's own, reckoned by `minutes` from MEASURED tokens a second: rate 41, tune 10, grid 52, lines
+45, again 74, largest 17, recite 23, warm 5, kept 5, repeat 2, mix 13, rival 5; in all 291, and about 8 s a point for
+its process to start and be judged: 25. On two cores two and a half hours.
 """
 
 from dataclasses import dataclass, replace
@@ -35,18 +35,21 @@ VOCABULARY, LENGTH, BATCH = 512, 128, 8
 A_STEP = BATCH * LENGTH
 SIZES = {  # width, layers, heads
     "32x2": (32, 2, 2), "48x2": (48, 2, 2), "64x3": (64, 3, 4), "96x3": (96, 3, 4), "128x4": (128, 4, 4),
-    "176x4": (176, 4, 4), "40x2": (40, 2, 2),
+    "176x4": (176, 4, 4), "224x4": (224, 4, 4), "40x2": (40, 2, 2), "24x2": (24, 2, 2),
 }  # fmt: skip
-FITTED, LARGEST, LIVE = tuple(SIZES)[:6], "176x4", "40x2"
+FITTED, LARGEST, LIVE = tuple(SIZES)[:6], "224x4", "40x2"
 BUDGETS, MORE = tuple(2**power for power in (17, 18, 19, 20)), 2**21
-LARGEST_TOKENS, LIVE_TOKENS = 4_470 * A_STEP, recipes.of("04", "cpu").tokens
-LINES = {"low": (5e11, FITTED[:5]), "middle": (1.6e12, FITTED[1:]), "high": (5e12, FITTED[2:])}
+LARGEST_TOKENS, LIVE_TOKENS = 2_810 * A_STEP, recipes.of("04", "cpu").tokens
+LINES = {"low": (5e11, ("24x2", *FITTED[:5])), "middle": (1.6e12, FITTED), "high": (5e12, FITTED[1:])}
 RATES, RIVAL_RATES = (4e-3, 1e-2, 2.5e-2, 6e-2, 1.5e-1), (1e-3, 3e-3, 1e-2, 3e-2)
 TRIED_AT = (
     *[(size, BUDGETS[1]) for size in ("32x2", "64x3", "128x4", "176x4")], ("48x2", BUDGETS[3]), ("96x3", BUDGETS[3]),
     ("48x2", MORE), ("64x3", MORE),
 )  # fmt: skip
 SEEDED, SEEDS, WARM_STEPS, TIMES, REPEATED = FITTED[:5], (1, 2), 300, (4, 64), ("48x2",)
+AGAIN_AT = {(size, MORE): (*SEEDS, 3) for size in SEEDED} | {
+    (size, 2 * MORE): SEEDS for size in ("32x2", "64x3", "96x3")
+}
 GROUPS = {
     "prose": ("news", "wiki-summaries", "wiki-articles"), "old": ("plays", "bible", "speeches"),
     "code": ("code", "manual"),
@@ -143,14 +146,14 @@ TRIED = {
 LONGER = ("32x2", 2 * MORE), ("64x3", 2 * MORE), ("96x3", 2 * MORE), ("128x4", MORE), ("176x4", BUDGETS[3])
 GRID = _grid() | {f"grid-{size}-{tokens}": Run(size, tokens) for size, tokens in LONGER}
 LINE = {f"{n}-{size}": Run(size, on_line(flops, size)) for n, (flops, sizes) in LINES.items() for size in sizes}
-LEAST_STEPS = 1_000  # of a run that is fitted: shorter ones fall the faster the longer they are, which no power does
+LEAST_STEPS = 2_000  # of a run that is fitted: shorter ones fall the faster the longer they are, which no power does
 BIG = {"largest": Run(LARGEST, LARGEST_TOKENS)}
-AGAIN = {f"again-{size}-{seed}": Run(size, BUDGETS[3], seed) for size in SEEDED[:4] for seed in SEEDS}
+AGAIN = {f"again-{s}-{d}-{seed}": Run(s, d, seed) for (s, d), seeds in AGAIN_AT.items() for seed in seeds}
 RECITE = {f"recite-{size}-{n}": Run(size, BUDGETS[3], n, times=RECITED) for size in SEEDED for n in (0, *SEEDS)}
 WARM = {f"warm-{n}": replace(run, warm=min(WARM_STEPS, run.steps - 1)) for n, run in LINE.items() if n[0] == "l"}
 KEPT = {f"kept-{name}": replace(run, kept=True) for name, run in LINE.items() if name[0] == "l"}
 REPEATS = {f"repeat-{size}-{times}": Run(size, BUDGETS[3], times=times) for size in REPEATED for times in TIMES}
-MIX = {f"mix-{m}-{seed}": Run(MIXED_AT, MIXED_TOKENS, seed, mixture=m) for seed in (0,) for m in MIXTURES}
+MIX = {f"mix-{m}-{seed}": Run(MIXED_AT, MIXED_TOKENS, seed, mixture=m) for seed in (0, *SEEDS) for m in MIXTURES}
 TUNE = {f"tune-{kind}-{r:g}": Run(RIVAL_AT, RIVAL_TOKENS, rate=r, kind=kind) for kind in RIVALS for r in RIVAL_RATES}
 RIVAL = {f"rival-{kind}-{size}": Run(size, RIVAL_TOKENS, kind=kind) for kind in RIVALS for size in RIVAL_SIZES}
 FIT = {name: run for name, run in (GRID | LINE | AGAIN).items() if run.steps >= LEAST_STEPS}

@@ -173,8 +173,8 @@ def _exponent(runs):
 def noise(points):
     if not chosen(points, grid.AGAIN):
         return None
-    of_size = [seeds_of(points, size) for size in grid.SEEDED[:4]]
-    spread = [np.var(np.log([point["loss"] for point in seeds]), ddof=1) for seeds in of_size]
+    alike = [seeds_of(points, *at) for at in grid.AGAIN_AT]
+    spread = [np.var(np.log([point["loss"] for point in seeds]), ddof=1) for seeds in alike]
     return float(np.sqrt(np.mean(spread)))
 
 
@@ -189,9 +189,10 @@ def recited(points):
     return found
 
 
-def seeds_of(points, size):
-    """The results of the runs of a size over 2^20 tokens, seed 0 first."""
-    names = [f"grid-{size}-{grid.BUDGETS[3]}", *[f"again-{size}-{seed}" for seed in grid.SEEDS]]
+def seeds_of(points, size, tokens):
+    """The results of the runs of a size over so many tokens, seed 0 first."""
+    again = [f"again-{size}-{tokens}-{seed}" for seed in grid.AGAIN_AT[size, tokens]]
+    names = [f"grid-{size}-{tokens}", *again]
     return [points[name] for name in names if name in points]
 
 
