@@ -7,8 +7,8 @@
 log L̂ = LSE(log A − α log N, log B − β log D, log E), from a grid of starts. It is lowered by damped Gauss–Newton steps
 with Huber weights, all starts and all resamples at once. Hoffmann took L-BFGS and the mean instead of the sum, which
 stopped it too early (Besiroglu et al. 2024, 2404.10102); a test sees that L-BFGS finds no lower sum. Intervals come
-from bootstrap over runs. With few sizes α and β stand in for each other: read them together, and the exponent
-β / (α + β) of the best size.
+from bootstrap over runs, the seeds of one run drawn together. With few sizes α and β stand in for each other: read them
+together, and the exponent β / (α + β) of the best size.
 """
 
 import itertools
@@ -107,7 +107,8 @@ def fit(weights, tokens, losses, *, resamples=RESAMPLES, delta=DELTA, seed=0):
 
     Args:
         weights, tokens, losses: (runs,) N, D, and L in nats a token.
-        resamples: of the runs, drawn with replacement.
+        resamples: of the runs, drawn with replacement; those that differ in their seed alone are drawn together, as
+            what the law's form misses is the same for all of them.
         delta: δ, from which on a residual counts by its size and not by its square.
 
     Raises:
@@ -123,11 +124,18 @@ def fit(weights, tokens, losses, *, resamples=RESAMPLES, delta=DELTA, seed=0):
     kept = np.argsort(values)[:KEPT]
     found, values = _descend(found[kept], *data, once[kept], delta, 5 * STEPS)
     best = found[np.argmin(values)]
-    generator, runs = np.random.default_rng(seed), len(losses)
-    drawn = np.stack([np.bincount(generator.integers(runs, size=runs), minlength=runs) for _ in range(resamples)])
+    drawn = _drawn(weights, tokens, resamples, seed)
     again, _ = _descend(np.repeat(best[None], resamples, 0), *data, drawn.astype(float), delta, STEPS)
     left = data[2] - _log_loss(best[None], *data[:2])[0][0]
     return Fit(_law(best, centre), [_law(one, centre) for one in again], left)
+
+
+def _drawn(weights, tokens, resamples, seed):
+    """(resamples, runs) how often each run is in a resample; runs of one size and budget are drawn together."""
+    _, alike = np.unique(np.stack([weights, tokens]), axis=1, return_inverse=True)
+    generator, count = np.random.default_rng(seed), alike.max() + 1
+    places = generator.integers(count, size=(resamples, count))
+    return np.stack([np.bincount(row, minlength=count)[alike] for row in places])
 
 
 def _check(weights, tokens, losses):

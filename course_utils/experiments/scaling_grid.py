@@ -5,7 +5,7 @@ rate rises for a tenth of its steps and falls along a cosine that ends with the 
 looking a token up costs nothing, and the head, which is the embedding once more, costs what any matrix does.
 
     rate-SIZE-TOKENS-RATE   a learning rate tried; from these `rate_rule` has every other run's rate, by size and tokens
-    grid-SIZE-TOKENS        five sizes by four budgets of tokens, some more for some of them and for a sixth size
+    grid-SIZE-TOKENS        five sizes by four budgets of tokens, some more for some of them and for two more sizes
     low-, middle-, high-SIZE   three lines of equal compute, five or six sizes each
     prediction              the law of the runs with LEAST_STEPS or more, and what it says of `largest`; no run
     largest                 at least four times the compute of any run that is fitted
@@ -19,8 +19,8 @@ looking a token up costs nothing, and the head, which is the embedding once more
     tune-KIND-RATE          a rival at size RIVAL_AT, rates tried
     rival-KIND-SIZE         the rivals at other sizes, the rate moved as `rate_rule` moves it
 
-Minutes on a core of one's own, reckoned by `minutes` from MEASURED tokens a second: rate 41, tune 10, grid 52, lines
-45, again 74, largest 17, recite 23, warm 5, kept 5, repeat 2, mix 13, rival 5; in all 291, and about 8 s a point for
+Minutes on a core of one's own, reckoned by `minutes` from MEASURED tokens a second: rate 41, tune 10, grid 64, lines
+45, again 74, largest 17, recite 23, warm 5, kept 5, repeat 2, mix 13, rival 5; in all 303, and about 8 s a point for
 its process to start and be judged: 25. On two cores two and a half hours.
 """
 
@@ -36,6 +36,7 @@ A_STEP = BATCH * LENGTH
 SIZES = {  # width, layers, heads
     "32x2": (32, 2, 2), "48x2": (48, 2, 2), "64x3": (64, 3, 4), "96x3": (96, 3, 4), "128x4": (128, 4, 4),
     "176x4": (176, 4, 4), "224x4": (224, 4, 4), "40x2": (40, 2, 2), "24x2": (24, 2, 2),
+    "112x4": (112, 4, 4),
 }  # fmt: skip
 ROWS, LARGEST, LIVE = tuple(SIZES)[:6], "224x4", "40x2"
 BUDGETS, MORE = tuple(2**power for power in (17, 18, 19, 20)), 2**21
@@ -143,7 +144,15 @@ TRIED = {
     f"rate-{size}-{tokens}-{rate:g}": Run(size, tokens, rate=rate)
     for size, tokens in TRIED_AT for rate in RATES[: 4 if tokens == MORE else None]
 }  # fmt: skip
-LONGER = ("32x2", 2 * MORE), ("64x3", 2 * MORE), ("96x3", 2 * MORE), ("128x4", MORE), ("176x4", BUDGETS[3])
+LONGER = (
+    ("32x2", 2 * MORE),
+    ("64x3", 2 * MORE),
+    ("96x3", 2 * MORE),
+    ("128x4", MORE),
+    ("176x4", BUDGETS[3]),
+    ("112x4", MORE),
+    ("112x4", 5 * MORE // 4),
+)
 GRID = _grid() | {f"grid-{size}-{tokens}": Run(size, tokens) for size, tokens in LONGER}
 LINE = {f"{n}-{size}": Run(size, on_line(flops, size)) for n, (flops, sizes) in LINES.items() for size in sizes}
 LEAST_STEPS = 2_000  # of a run that is fitted: shorter ones fall the faster the longer they are, which no power does

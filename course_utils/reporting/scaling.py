@@ -15,7 +15,7 @@ PARTS = (
 EMPTY = {"setting": {}, "summary": dict.fromkeys(PARTS), "points": {}}
 AIMED = 0.03  # half the width of the interval of a prediction, as a share of the loss
 PUBLISHED = {"Chinchilla's": 0.5, "Kaplan's": 0.73}
-SHADES = (plots.OURS, plots.BASELINE, plots.HUMAN, plots.MUTED, "#8c6d1f", "#7a3e9d")
+SHADES = (plots.OURS, plots.BASELINE, plots.HUMAN, plots.MUTED, "#8c6d1f", "#7a3e9d", "#2b2b2b")
 
 
 def load():
@@ -52,9 +52,11 @@ def short(count):
 def show_grid(record):
     """A table of the grid: a row a size, a column a budget of tokens, nats a token; runs in brackets are not fitted."""
     rows = []
-    for size in grid.ROWS:
+    sizes = sorted({run.size for run in grid.GRID.values()}, key=lambda size: grid.counted(size)[0])
+    budgets = sorted({run.tokens for run in grid.GRID.values()})
+    for size in sizes:
         row = {"size": size, "weights": short(grid.counted(size)[0])}
-        for tokens in (*grid.BUDGETS, grid.MORE, 2 * grid.MORE):
+        for tokens in budgets:
             name = f"grid-{size}-{tokens}"
             loss = record["points"].get(name, {}).get("loss")
             row[short(tokens)] = None if loss is None else f"{loss:.3f}" if name in grid.FIT else f"({loss:.3f})"

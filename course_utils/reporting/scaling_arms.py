@@ -151,7 +151,7 @@ def show_ability(record, span):
     with plots.axes(title="Ability against loss", xlabel="nats a token, held-out", ylabel=label, alt=alt) as ax:
         for number, size in enumerate(grid.FITTED):
             of = sizes == size
-            ax.plot(at[of], right[of], "osD^vP"[number], color=SHADES[number], label=size)
+            ax.plot(at[of], right[of], "osD^vPX"[number], color=SHADES[number], label=size)
         ax.invert_xaxis()
     left = right - np.polyval(np.polyfit(at, right, 2), at)
     off = {size: float(left[sizes == size].mean()) for size in grid.FITTED}

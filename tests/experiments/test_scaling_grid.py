@@ -8,7 +8,7 @@ from course_utils.training import rivals
 
 def test_sizes_budgets_and_lines():
     assert len(grid.FITTED) >= 5 and len(grid.BUDGETS) >= 4 and len(grid.LINES) == 3
-    assert len({(run.size, run.tokens) for run in grid.GRID.values()}) == len(grid.GRID) == 32
+    assert len({(run.size, run.tokens) for run in grid.GRID.values()}) == len(grid.GRID) == 34
     for name, (flops, sizes) in grid.LINES.items():
         assert len(sizes) >= 4
         for size in sizes:
