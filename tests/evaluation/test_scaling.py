@@ -130,3 +130,23 @@ def test_repeats_are_worth_less_each_time():
 def test_what_cannot_be_fitted_is_refused(call, said):
     with pytest.raises(ValueError, match=said):
         call()
+
+
+def test_the_seeds_of_one_run_are_drawn_together():
+    weights, tokens = np.array([1e5, 1e5, 1e5, 2e5, 2e5, 3e5]), np.array([1e6, 1e6, 2e6, 1e6, 1e6, 1e6])
+    drawn = scaling._drawn(weights, tokens, 200, seed=0)
+    assert drawn.shape == (200, 6)
+    assert (drawn[:, 0] == drawn[:, 1]).all() and (drawn[:, 3] == drawn[:, 4]).all()
+    once = drawn[:, [0, 2, 3, 5]]  # sizes and budgets
+    assert (once.sum(1) == 4).all() and (once == 0).any(0).all() and (once[:, 0] != once[:, 1]).any()
+    assert not (scaling._drawn(weights, tokens, 200, seed=1) == drawn).all()
+
+
+def test_an_interval_does_not_shrink_where_each_run_is_written_down_twice():
+    law, generator = scaling.Law(1.6, 60, 400, 0.30, 0.42), np.random.default_rng(0)
+    weights, tokens = np.array(list(itertools.product((3e4, 1e5, 3e5, 1e6), (1e6, 2e6, 4e6, 8e6)))).T
+    losses = law.loss(weights, tokens) * np.exp(0.005 * generator.normal(size=len(weights)))
+    once = scaling.fit(weights, tokens, losses, resamples=100)
+    twice = scaling.fit(*(np.tile(values, 2) for values in (weights, tokens, losses)), resamples=100)
+    widths = [high - low for low, high in (one.interval(lambda law: law.exponent) for one in (once, twice))]
+    assert widths[1] == pytest.approx(widths[0], rel=0.05)
