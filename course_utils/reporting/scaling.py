@@ -137,7 +137,7 @@ def show_prediction(record, live=()):
         ax.errorbar(
             [place], [said], [[said - low], [high - said]], color=plots.BASELINE, capsize=6, label="said before"
         )
-        ax.plot([place], [found["found"]], "D", color=plots.HUMAN, label="found")
+        ax.plot([place], [found["found"]], "D", color=plots.HUMAN, label="found", zorder=5)
         if live:
             ax.plot([6 * live[0] * live[1]], [live[2]], "k*", markersize=16, label="your run")
         ax.set_xscale("log")
@@ -148,6 +148,11 @@ def show_prediction(record, live=()):
     times = place / point["predicted"]["most_fitted_compute"]
     print(
         f"begun on {point['started']}, found {found['found']:.3f}: {inside} the interval, at {times:.1f} × the compute"
+    )
+    ratio, best = point["tokens"] / point["weights"], fitted.optimum(place)
+    side = "larger" if point["weights"] > best[0] else "smaller"
+    print(
+        f"it read {ratio:.1f} tokens a weight: {side} than the best size for its compute, {short(best[0])} by the law"
     )
 
 
@@ -174,10 +179,27 @@ def show_lines(record):
     inside = {name: of["minimum"]["weights"] for name, of in found.items() if (of["minimum"] or {}).get("inside")}
     said = f"{len(inside)} of {len(found)} parabolas have their best size among those tried"
     if len(inside) > 1:
-        said += (
-            f"; by these a = {scaling.power([grid.LINES[name][0] for name in inside], list(inside.values()))[0]:.2f}"
-        )
+        flops = [grid.LINES[name][0] for name in inside]
+        said += f"; by these a = {scaling.power(flops, list(inside.values()))[0]:.2f}"
     print(said)
+    near = {name: lowest(of["runs"]) for name, of in found.items()}
+    near = {grid.LINES[name][0]: weights for name, weights in near.items() if weights}
+    if len(near) > 1:
+        a = scaling.power(list(near), list(near.values()))[0]
+        print(f"through each line's lowest run and its two neighbours alone: a = {a:.2f}")
+
+
+def lowest(runs):
+    """Weights at the bottom of a parabola through the lowest of (weights, tokens, loss) and its two neighbours.
+
+    None where the lowest run is the smallest or the largest: there is no bottom between runs.
+    """
+    runs = sorted(runs)
+    place = min(range(len(runs)), key=lambda number: runs[number][2])
+    if not 0 < place < len(runs) - 1:
+        return None
+    sizes, _, losses = zip(*runs[place - 1 : place + 2], strict=True)
+    return scaling.iso_flop_minimum(sizes, losses).weights
 
 
 def show_kaplan(record):
@@ -197,8 +219,8 @@ def show_kaplan(record):
     own = found["count"]["all"][0]
     for (a, b), label in list(names.items())[1:]:
         moved, nearer = found[a][b][0] - own, abs(found[a][b][0] - 0.73) < abs(own - 0.73)
-        said = f"{moved:+.2f}".replace("-", "−")
-        print(f"{label}: a moves by {said},", "towards" if nearer else "away from", "Kaplan's")
+        where = "hardly at all" if abs(moved) < 0.02 else ("towards" if nearer else "away from") + " Kaplan's"
+        print(f"{label}: a moves by {f'{moved:+.2f}'.replace('-', '−')}, {where}")
 
 
 def show_shares(record):
@@ -223,7 +245,7 @@ def share_of_text(fitted, size, tokens):
         return float(of_data / (of_size + of_data))
 
     low, high = fitted.interval(share)
-    side = "more than half of it is" if low > 0.5 else "less than half of it is" if high < 0.5 else "perhaps half is"
+    side = "more than half is" if low > 0.5 else "less than half is" if high < 0.5 else "more or less than half may be"
     found = numbers.estimate(share(fitted.law), (low, high), percent=True)
     return f"{size} at {short(tokens)}: {found} – {side} due to finite text"
 

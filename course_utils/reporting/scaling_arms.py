@@ -213,6 +213,10 @@ def show_faults(record):
         row = {"size": size, "steps": steps, "its own": f"{own:.3f}", "long warm-up": costs[0]}
         rows.append(row | {"one rate for all": costs[1]})
     tables.show(rows, title=f"nats a token, {grid.LINES['low'][0]:.1e} FLOPs each")
+    lowest = {
+        arm: min(grid.LINES["low"][1], key=lambda size: _loss(points, arm, size)) for arm in ("", "warm-", "kept-")
+    }
+    print("lowest run: its own {}, long warm-up {}, one rate {}".format(*lowest.values()))
     best = {"own": "its own", "warm": "long warm-up", "kept": "one rate"}
     beyond = {True: "", False: " (beyond the sizes)"}
     sizes = [
@@ -223,3 +227,7 @@ def show_faults(record):
 
 def _signed(difference):
     return f"{difference:+.3f}".replace("-", "−")
+
+
+def _loss(points, arm, size):
+    return points[f"{arm}low-{size}"].get("loss", np.inf)

@@ -45,6 +45,7 @@ def test_everything_is_said(record, capsys):
         "correlation over 20 resamples: α and β ≈",
         "100 sets of made runs, noise 0.30% (between seeds 0.20%)", "its half-width is wider than the 3% that were",
         "every run of 1,000 steps or more fitted: a moves by ", "of 3 parabolas have their best size among", "unique",
+        "lowest run: its own ", "and its two neighbours alone: a = ", "it read 1.5 tokens a weight: larger than",
         "one curve over the loss explains ", "10 to 30 tokens a weight: +0.100 nats a token over ", "factor of 1.00",
     ):  # fmt: skip
         assert words in said, words
@@ -93,9 +94,15 @@ def test_the_share_of_text_is_that_of_its_term():
     law = laws.Law(1.0, 2.0, 6.0, 0.0, 0.0)  # two nats of size, six of text
     fitted = laws.Fit(law, [law] * 3, None)
     said = scaling.share_of_text(fitted, "32x2", 2**21)
-    assert said.startswith("32x2 at 2.1M: ≈75") and said.endswith("more than half of it is due to finite text")
+    assert said.startswith("32x2 at 2.1M: ≈75") and said.endswith("more than half is due to finite text")
     few = laws.Law(1.0, 6.0, 2.0, 0.0, 0.0)
-    assert "perhaps half is due" in scaling.share_of_text(laws.Fit(law, [law, few], None), "32x2", 2**21)
+    assert "more or less than half may be due" in scaling.share_of_text(laws.Fit(law, [law, few], None), "32x2", 2**21)
+
+
+def test_the_lowest_run_has_a_bottom_only_between_two_others():
+    runs = [[1e4, 0, 3.2], [1e5, 0, 3.0], [1e6, 0, 3.2], [1e7, 0, 9.0]]
+    assert scaling.lowest(runs) == pytest.approx(1e5) and scaling.lowest(runs[::-1]) == pytest.approx(1e5)
+    assert scaling.lowest(runs[1:]) is None and scaling.lowest(runs[:2]) is None
 
 
 class Drawn(list):
