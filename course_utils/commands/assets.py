@@ -5,6 +5,7 @@ import sys
 
 from course_utils import assets
 from course_utils.files import AssetError
+from course_utils.models import base
 
 
 def _parser():
@@ -28,23 +29,24 @@ def _say(line):
 
 def _fetch(names):
     assets.fetch(names, report=_say)
-    if not names or "base-model" in names:
-        from course_utils.models import base
+    for model in _models(names):
+        if base.is_prepared(model):
+            _say(f"{model.asset}: converted copy is here")
+        base.prepare(report=_say, brought=model)
 
-        if base.is_prepared():
-            _say("base-model: converted copy is here")
-        base.prepare(report=_say)
+
+def _models(names):
+    """The models that the course brings along, of those that are named; all when none is."""
+    return [model for asset, model in base.BROUGHT.items() if not names or asset in names]
 
 
 def _verify(names):
     for name in names or assets.ASSETS:
         assets.verify([name])
         _say(f"{name}: every file is what the course pins")
-    if not names or "base-model" in names:
-        from course_utils.models import base
-
-        base.verify()
-        _say("base-model: the converted copy is as it was written")
+    for model in _models(names):
+        base.verify(model)
+        _say(f"{model.asset}: the converted copy is as it was written")
 
 
 def _list():
@@ -61,10 +63,9 @@ def _list():
 
 
 def _export(folder):
-    from course_utils.models import base
-
-    base.prepare(report=_say)
-    base.verify()
+    for model in _models(()):
+        base.prepare(report=_say, brought=model)
+        base.verify(model)
     assets.export(folder, report=_say)
 
 

@@ -6,6 +6,7 @@ pretrain: a transformer of three million weights from nothing, n-grams on the sa
 scaling: a law on small runs, a larger one predicted; mixtures, rivals; three hours with --at-once 2 on two cores.
 language_models: bits a byte of each kind of language model, six tasks with and without examples; about 30 minutes.
 icl: labels turned, swapped and calibrated, an instruction beside examples, naive Bayes; about 12 minutes.
+prompting: parts, wordings, roles, steps, search, a grammar, on two models, three seeds; four hours on one slow core.
 sft: demonstrations against a good prompt, LoRA against full tuning, the mask left out, two turns; about 85 minutes.
 rlhf: PPO on three seeds and longer leashes, DPO, SFT on the better texts, RLOO by TRL, broken runs; about two hours.
 comparison: five adapter methods and full tuning at equal steps and trials; about three hours.
@@ -46,6 +47,7 @@ EXPERIMENTS = {
     "pretrain": "course_utils.experiments.pretrain",
     "scaling": "course_utils.experiments.scaling",
     "icl": "course_utils.experiments.in_context",
+    "prompting": "course_utils.experiments.prompting",
     "sft": "course_utils.experiments.sft",
     "rlhf": "course_utils.experiments.rlhf",
     "comparison": "course_utils.experiments.comparison",

@@ -1,13 +1,14 @@
-"""The base model: Gemma 3 270M, which the course brings along, or the one that COURSE_MODEL names.
+"""The base model, Gemma 3 270M, and the instruct model, SmolLM2 135M, or those that the reader names instead.
 
-The pinned GGUF file is converted once, into home/models/, and loads in about a second from then on. A model from the
-Hugging Face hub, or from a folder, takes its place when COURSE_MODEL is set.
+A pinned GGUF file is converted once, into home/models/, and loads in about a second from then on. A model from the
+Hugging Face hub, or from a folder, takes its place when COURSE_MODEL or COURSE_CHAT_MODEL is set.
 """
 
 import contextlib
 import json
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from course_utils import assets, files, runtime
@@ -15,18 +16,62 @@ from course_utils.files import AssetError
 from course_utils.models import custom_model, model_folder
 
 FORMAT = 1  # raise it when `convert` writes something else, so that an older converted copy is not taken
-CONVERTED_SIZE = 570_000_000  # bytes, rounded up
 MANIFEST = "manifest.json"
 
 
-def folder():
+@dataclass(frozen=True)
+class Brought:
+    """A model that the course brings along.
+
+    asset: its name among the assets. gguf: its file there. terms: files of the licence, which travel with the model.
+    setting: the environment variable that puts another in its place.
+    stem: what its folder's name begins with. name: how it is printed.
+    size: of the converted copy in bytes, rounded up.
+    """
+
+    asset: str
+    gguf: str
+    terms: tuple[str, ...]
+    setting: str
+    stem: str
+    name: str
+    size: int
+
+    @property
+    def words(self):
+        """How a sentence calls it: "base model", "chat model"."""
+        return self.asset.replace("-", " ")
+
+
+BASE = Brought(
+    "base-model",
+    "gemma-3-270m.gguf",
+    ("GEMMA_TERMS.html", "NOTICE.md"),
+    custom_model.BASE,
+    "gemma-3-270m",
+    "Gemma 3 270M (pre-trained, Q4_K_M)",
+    570_000_000,
+)
+CHAT = Brought(
+    "chat-model",
+    "SmolLM2-135M-Instruct.Q4_1.gguf",
+    ("LICENSE",),
+    custom_model.CHAT,
+    "smollm2-135m-instruct",
+    "SmolLM2 135M Instruct (tuned by others, Q4_1)",
+    275_000_000,
+)
+BROUGHT = {model.asset: model for model in (BASE, CHAT)}
+
+
+def folder(brought=BASE):
     """Where the converted model lies, or will lie."""
-    return runtime.home() / "models" / f"gemma-3-270m-{assets.ASSETS['base-model'].key}-{FORMAT}"
+    return runtime.home() / "models" / f"{brought.stem}-{assets.ASSETS[brought.asset].key}-{FORMAT}"
 
 
-def is_prepared(target=None):
+def is_prepared(brought=BASE):
     """True when the converted model is there, each file with the size that its manifest gives."""
-    target = target or folder()
+    target = folder(brought)
     try:
         manifest = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
         return all((target / name).stat().st_size == entry["size"] for name, entry in manifest.items())
@@ -34,27 +79,27 @@ def is_prepared(target=None):
         return False
 
 
-def verify(target=None):
+def verify(brought=BASE):
     """Read the converted model again and compare it with its manifest.
 
     Raises:
         AssetError: it is missing, or a file has changed; the message gives the command that repairs it.
     """
-    target = target or folder()
+    target = folder(brought)
     remedy = f"Remove that folder and run: {assets.FETCH}"
-    if not is_prepared(target):
-        raise AssetError(f"The converted base model is not complete in {target}.\nMake it with: {assets.FETCH}")
+    if not is_prepared(brought):
+        raise AssetError(f"The converted {brought.words} is not complete in {target}.\nMake it with: {assets.FETCH}")
     manifest = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
     for name, entry in manifest.items():
         if files.sha256(target / name) != entry["sha256"]:
-            raise AssetError(f"{name} of the converted base model in {target} has changed.\n{remedy}")
+            raise AssetError(f"{name} of the converted {brought.words} in {target} has changed.\n{remedy}")
 
 
-def prepare(report=print):
-    """Convert the pinned model once. Two processes at once do no harm; the second waits and finds it done.
+def prepare(report=print, brought=BASE):
+    """Convert a pinned model once. Two processes at once do no harm; the second waits and finds it done.
 
     Args:
-        report: called with each progress line.
+        report: called with each progress line. brought: BASE or CHAT.
 
     Returns:
         The folder, which `from_pretrained` takes.
@@ -63,26 +108,26 @@ def prepare(report=print):
         AssetMissing: the pinned file has not been fetched.
         AssetError: no room on the disk, or the folder cannot be written.
     """
-    target = folder()
-    if is_prepared(target):
-        assets.verified_once(target, lambda: verify(target))
+    target = folder(brought)
+    if is_prepared(brought):
+        assets.verified_once(target, lambda: verify(brought))
         return target
-    source = assets.path("base-model")
-    purpose = "Converting the base model"
+    source = assets.path(brought.asset)
+    purpose = f"Converting the {brought.words}"
     with files.explained(purpose, target.parent), files.locked(target.parent, report):
-        if is_prepared(target):
+        if is_prepared(brought):
             return target
         files.remove_leftovers(target.parent)
-        files.require_space(target.parent, CONVERTED_SIZE, purpose)
-        report("base-model: converting it once to safetensors, about 10 seconds")
+        files.require_space(target.parent, brought.size, purpose)
+        report(f"{brought.asset}: converting it once to safetensors, about 10 seconds")
         with files.temporary_sibling(target) as temporary:
             from course_utils.models import convert
 
-            convert.write(source / "gemma-3-270m.gguf", temporary)
-            for terms in ("GEMMA_TERMS.html", "NOTICE.md"):  # Gemma's terms ask that they travel with the model
+            convert.write(source / brought.gguf, temporary)
+            for terms in brought.terms:  # Gemma's terms ask that they travel with the model
                 shutil.copyfile(source / terms, temporary / terms)
             _write_manifest(temporary)
-        report(f"base-model: converted, in {target}")
+        report(f"{brought.asset}: converted, in {target}")
     return target
 
 
@@ -123,16 +168,39 @@ def load_base(*, dtype=None, device=None, trainable=False):
         AssetMissing: the course's own model has not been fetched.
         custom_model.ModelError: COURSE_MODEL names what is missing, broken, gated, out of reach or not fit.
     """
-    run = runtime.current()
-    asked = os.environ.get("COURSE_MODEL", "").strip()
-    source, name = (custom_model.source(asked), asked) if asked else (prepare(), "Gemma 3 270M (pre-trained, Q4_K_M)")
+    return _load(BASE, dtype, device, trainable)
+
+
+def load_chat(*, dtype=None, device=None, trainable=False):
+    """The instruct model and its tokenizer: SmolLM2 135M Instruct, or the one that COURSE_CHAT_MODEL names.
+
+    Args:
+        dtype, device, trainable: as for `load_base`.
+
+    Returns:
+        (model, tokenizer): as for `load_base`, except that the tokenizer has the model's own chat template, which
+        writes the turns it was tuned on, and puts no token in front by itself.
+
+    Raises:
+        AssetMissing, custom_model.ModelError: as for `load_base`; ModelError also when there is no chat template.
+    """
+    return _load(CHAT, dtype, device, trainable)
+
+
+def _load(brought, dtype, device, trainable):
+    run, setting = runtime.current(), brought.setting
+    asked = os.environ.get(setting, "").strip()
+    if asked:
+        source, name = custom_model.source(asked, setting), asked
+    else:
+        source, name = prepare(brought=brought), brought.name
     from transformers import AutoModelForCausalLM
 
     settings = {"dtype": dtype or run.dtype, "attn_implementation": run.attention}
-    with custom_model.explained(asked) if asked else contextlib.nullcontext(), _without_progress_bars():
+    with custom_model.explained(asked, setting) if asked else contextlib.nullcontext(), _without_progress_bars():
         if asked and isinstance(source, Path):
             model_folder.check(source)
-        tokenizer, lacks = _load_tokenizer(source, own=not asked)
+        tokenizer, lacks = _load_tokenizer(source, asked, chat=brought is CHAT)
         model, loading = AutoModelForCausalLM.from_pretrained(
             source, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **settings
         )
@@ -142,18 +210,18 @@ def load_base(*, dtype=None, device=None, trainable=False):
             use_row_attention(model)
         model = model.to(device or run.device).eval().requires_grad_(trainable)
         if asked:
-            custom_model.check_loaded(asked, model, tokenizer, loading)
+            custom_model.check_loaded(asked, model, tokenizer, loading, setting)
     print(f"model     {name}, {sum(p.numel() for p in model.parameters()):,} parameters")
     if lacks:
         print(f"          {lacks}")
     return model, tokenizer
 
 
-def _load_tokenizer(source, *, own):
+def _load_tokenizer(source, asked, *, chat):
     """(tokenizer, what it lacks or None): with a pad token, right padding, and a chat template if it has turns."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    if own:  # straight from its file: transformers would parse the 33 MB a second time, in Python
+    if not asked:  # straight from its file: transformers would parse the 33 MB a second time, in Python
         settings = json.loads((source / "tokenizer_config.json").read_text(encoding="utf-8"))
         settings.pop("tokenizer_class")
         settings |= {"tokenizer_file": str(source / "tokenizer.json"), "name_or_path": str(source)}
@@ -162,4 +230,6 @@ def _load_tokenizer(source, *, own):
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except Exception as error:  # tokenizers says neither which file nor what is wrong with it
         raise ValueError(f"tokenizer.json or another file of the tokenizer: {error}") from error
+    if chat:
+        return custom_model.prepare_chat_tokenizer(asked, tokenizer), None
     return tokenizer, custom_model.prepare_tokenizer(tokenizer)

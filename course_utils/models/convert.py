@@ -11,8 +11,6 @@ from safetensors.torch import save_file
 
 from course_utils.models.gguf_file import GGUFFile
 
-NAME = "Gemma 3 270M"
-
 # llama.cpp's name of a layer's part → transformers' name
 _PARTS = {
     "attn_q": "self_attn.q_proj",
@@ -29,6 +27,7 @@ _PARTS = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+_LLAMA_PARTS = _PARTS | {"ffn_norm": "post_attention_layernorm"}  # no norms behind attention and MLP
 _OUTSIDE = {"token_embd": "model.embed_tokens", "output_norm": "model.norm"}
 
 # Gemma's turns. A system message goes before the first user message, since Gemma knows no system turn. What stands
@@ -54,17 +53,27 @@ CHAT_TEMPLATE = """\
 """
 
 
-def parameter_name(name):
+def parameter_name(name, parts=_PARTS):
     """llama.cpp's tensor name → transformers' parameter name: "blk.3.attn_q.weight" → "model.layers.3.self_attn…"."""
     stem = name.removesuffix(".weight")
     if stem in _OUTSIDE:
         return f"{_OUTSIDE[stem]}.weight"
     _, layer, part = stem.split(".")
-    return f"model.layers.{layer}.{_PARTS[part]}.weight"
+    return f"model.layers.{layer}.{parts[part]}.weight"
+
+
+def is_llama(source):
+    """True for a file of the Llama family, as SmolLM2; False for Gemma 3. ValueError for any other."""
+    family = source.metadata["general.architecture"]
+    if family not in ("gemma3", "llama"):
+        raise ValueError(f"{source.path.name} holds a model of the family {family!r}; expected gemma3 or llama.")
+    return family == "llama"
 
 
 def weights(source):
     """All parameters of the file as {transformers' name: bfloat16 tensor}; the head is the embedding itself."""
+    if is_llama(source):
+        return _llama_weights(source)
     state = {}
     for name in source.tensors:
         values = torch.from_numpy(source.array(name))
@@ -74,8 +83,60 @@ def weights(source):
     return state
 
 
+def _llama_weights(source):
+    heads = {"attn_q": "llama.attention.head_count", "attn_k": "llama.attention.head_count_kv"}
+    state = {}
+    for name in source.tensors:
+        values = torch.from_numpy(source.array(name))
+        if (part := name.split(".")[-2]) in heads:
+            values = half_by_half(values, source.metadata[heads[part]])
+        state[parameter_name(name, _LLAMA_PARTS)] = values.to(torch.bfloat16)
+    return state
+
+
+def half_by_half(rows, heads):
+    """Undo llama.cpp's order of a query or key matrix, in which the two numbers that RoPE turns stand side by side.
+
+    Args:
+        rows: (heads · width, D), in each head r₀ r₁ r₂ … as pairs (r₀ r₁) (r₂ r₃) ….
+        heads: how many.
+
+    Returns:
+        The same rows as transformers wants them: in each head all first numbers, then all second ones.
+    """
+    return rows.unflatten(0, (heads, -1, 2)).transpose(1, 2).reshape(rows.shape)
+
+
 def config(source):
-    """The model's configuration from the file's metadata.
+    """The model's configuration from the file's metadata."""
+    return _llama_config(source) if is_llama(source) else _gemma_config(source)
+
+
+def _llama_config(source):
+    from transformers import LlamaConfig
+
+    values = {key.removeprefix("llama."): value for key, value in source.metadata.items()}
+    return LlamaConfig(
+        architectures=["LlamaForCausalLM"],
+        vocab_size=source.tensors["token_embd.weight"].shape[0],
+        hidden_size=values["embedding_length"],
+        intermediate_size=values["feed_forward_length"],
+        num_hidden_layers=values["block_count"],
+        num_attention_heads=values["attention.head_count"],
+        num_key_value_heads=values["attention.head_count_kv"],
+        max_position_embeddings=values["context_length"],
+        rms_norm_eps=values["attention.layer_norm_rms_epsilon"],
+        rope_parameters={"rope_type": "default", "rope_theta": values["rope.freq_base"]},
+        bos_token_id=values["tokenizer.ggml.bos_token_id"],
+        eos_token_id=values["tokenizer.ggml.eos_token_id"],
+        pad_token_id=values["tokenizer.ggml.padding_token_id"],
+        tie_word_embeddings=True,
+        dtype="bfloat16",
+    )
+
+
+def _gemma_config(source):
+    """What the metadata says, and what they leave out.
 
     What GGUF leaves out is Gemma 3's own: every sixth layer sees all tokens, and the others use RoPE with base 10,000.
     """
@@ -155,6 +216,35 @@ def tokenizer(source):
     return fast
 
 
+def byte_level_tokenizer(source):
+    """The fast tokenizer of a vocabulary in GPT-2's manner: bytes as letters, merges in order, each digit alone."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+    tokens, kinds = (source.metadata[f"tokenizer.ggml.{name}"] for name in ("tokens", "token_type"))
+    pairs = [tuple(pair.split(" ")) for pair in source.metadata["tokenizer.ggml.merges"]]
+    fast = Tokenizer(models.BPE(vocab={token: index for index, token in enumerate(tokens)}, merges=pairs))
+    fast.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    fast.decoder = decoders.ByteLevel()
+    control = 3
+    fast.add_special_tokens(
+        [AddedToken(t, normalized=False) for t, k in zip(tokens, kinds, strict=True) if k == control]
+    )
+    return fast
+
+
+def _words_of(source):
+    """(fast tokenizer, its special tokens, its chat template, the token beside <eos> that ends an answer)."""
+    if is_llama(source):
+        tokens, settings = source.metadata["tokenizer.ggml.tokens"], source.metadata
+        numbers = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown"}
+        special = {f"{n}_token": tokens[settings[f"tokenizer.ggml.{long}_token_id"]] for n, long in numbers.items()}
+        return byte_level_tokenizer(source), special, settings["tokenizer.chat_template"], special["unk_token"]
+    special = {f"{name}_token": f"<{name}>" for name in ("bos", "eos", "pad", "unk", "mask")}
+    return tokenizer(source), special, CHAT_TEMPLATE, "<end_of_turn>"
+
+
 def write(gguf, folder):
     """Write the converted model into an empty folder.
 
@@ -166,22 +256,22 @@ def write(gguf, folder):
     settings = config(source)
     save_file(weights(source), folder / "model.safetensors", metadata={"format": "pt"})
     settings.save_pretrained(folder)
-    tokenizer(source).save(str(folder / "tokenizer.json"))
-    end_of_turn = source.metadata["tokenizer.ggml.tokens"].index("<end_of_turn>")
+    fast, special, template, also_ends = _words_of(source)
+    fast.save(str(folder / "tokenizer.json"))
+    also_ends = source.metadata["tokenizer.ggml.tokens"].index(also_ends)
     generation = {
         "bos_token_id": settings.bos_token_id,
-        "eos_token_id": [settings.eos_token_id, end_of_turn],
+        "eos_token_id": [settings.eos_token_id, also_ends],
         "pad_token_id": settings.pad_token_id,
         "do_sample": False,
     }
-    special = {f"{name}_token": f"<{name}>" for name in ("bos", "eos", "pad", "unk", "mask")}
     tokenizer_settings = {
         **special,
         "tokenizer_class": "PreTrainedTokenizerFast",
         "padding_side": "right",
         "clean_up_tokenization_spaces": False,
         "model_max_length": settings.max_position_embeddings,
-        "chat_template": CHAT_TEMPLATE,
+        "chat_template": template,
     }
     for name, values in (("generation_config", generation), ("tokenizer_config", tokenizer_settings)):
         (folder / f"{name}.json").write_text(json.dumps(values, indent=2), encoding="utf-8")

@@ -1,6 +1,6 @@
-"""Text out of a language model: the distribution over the next token, and a sampler that uses nothing else.
+"""Text out of a language model: the distribution over the next token, what reshapes it, and a sampler of both.
 
-Shapes: B rows, P tokens of the longest prompt, V vocabulary.
+Shapes: B rows, P tokens of the longest prompt, V vocabulary; N rows of logits, of any number of leading dimensions.
 """
 
 import contextlib
@@ -51,7 +51,76 @@ def top_next(model, tokenizer, text, k=10):
     return [(tokenizer.decode([i]), p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
 
 
-def sample(model, prompts, *, max_new_tokens, temperature=1.0, stop_tokens=(), seed=0, beginning=None):
+def with_temperature(logits, temperature):
+    """Logits whose softmax is flatter above 1 and steeper below: z / T.
+
+    Args:
+        logits: (N, V). temperature: above 0; greedy decoding is the argmax and needs none.
+    """
+    if not temperature > 0:
+        raise ValueError(f"Expected a temperature above 0, got {temperature}. Without chance take the argmax.")
+    return logits / temperature
+
+
+def top_k(logits, k):
+    """The k highest logits of each row, the others −∞; words that tie with the k-th stay."""
+    if not 1 <= k <= logits.shape[-1]:
+        raise ValueError(f"Expected k between 1 and the {logits.shape[-1]} words, got {k}.")
+    return logits.masked_fill(logits < logits.topk(k, dim=-1).values[..., -1:], -torch.inf)
+
+
+def top_p(logits, p):
+    """The most probable words that together reach p, the one that crosses p included, the others −∞.
+
+    So p = 0 leaves one word (Holtzman et al. 2020). transformers applies it behind the temperature, llama.cpp before:
+    with both, equal settings are different distributions.
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"Expected p between 0 and 1, got {p}.")
+    if p == 1:  # rounded sums would leave out the last words
+        return logits
+    ordered, order = logits.sort(dim=-1, descending=True)
+    probabilities = ordered.double().softmax(-1)
+    before = probabilities.cumsum(-1) - probabilities  # what the words above it already have
+    out = before >= p
+    out[..., 0] = False
+    return logits.masked_fill(torch.zeros_like(out).scatter(-1, order, out), -torch.inf)
+
+
+def min_p(logits, p):
+    """Words at least p times as probable as the most probable one; the others −∞ (Nguyen et al. 2024)."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"Expected p between 0 and 1, got {p}.")
+    probabilities = logits.softmax(-1)
+    return logits.masked_fill(probabilities < p * probabilities.max(dim=-1, keepdim=True).values, -torch.inf)
+
+
+def penalized(logits, counts, *, frequency=0.0, presence=0.0):
+    """OpenAI's two penalties: z[w] − frequency · count(w) − presence · [count(w) > 0].
+
+    They look at the token alone: a synonym, the same word with a capital, a common word that has not stood yet keep
+    their logits. With a positive frequency penalty a word is pushed down by how often *this answer* has used it.
+
+    Args:
+        logits: (N, V).
+        counts: (N, V), how often each token stands in what was generated so far; the prompt does not count.
+        frequency, presence: 0 changes nothing; above 0 repeats become rarer, below 0 more frequent.
+    """
+    if counts.shape != logits.shape:
+        raise ValueError(f"Expected one count a logit, got {tuple(counts.shape)} and {tuple(logits.shape)}.")
+    return logits - frequency * counts - presence * (counts > 0)
+
+
+def counted(written, words):
+    """(B, V) how often each row has written each word.
+
+    Args:
+        written: B lists of token ids. words: V.
+    """
+    return torch.stack([torch.bincount(torch.tensor(row, dtype=torch.long), minlength=words) for row in written])
+
+
+def sample(model, prompts, *, max_new_tokens, temperature=1.0, stop_tokens=(), seed=0, beginning=None, reshape=None):
     """Continue every prompt, one token at a time, each from softmax(logits / temperature).
 
     Args:
@@ -63,6 +132,8 @@ def sample(model, prompts, *, max_new_tokens, temperature=1.0, stop_tokens=(), s
         seed: of this call's own random numbers; the same seed, prompts and machine give the same text.
         beginning: a `prefix.Prefix` that all prompts share and that was read once; then <bos> stands there. Without it
             what the prompts share is read once here.
+        reshape: (logits (B, V), what each row has written so far, B lists) → logits to draw from, before the
+            temperature divides them; −∞ forbids a word. B falls as rows end.
 
     Returns:
         list of B Samples, in the order of the prompts.
@@ -73,7 +144,7 @@ def sample(model, prompts, *, max_new_tokens, temperature=1.0, stop_tokens=(), s
     _check(prompts, max_new_tokens, temperature)
     beginning, prompts = _shared_beginning(model, prompts, max_new_tokens, beginning)
     with prepacked(model, len(prompts)) if max_new_tokens >= PACK_TOKENS else contextlib.nullcontext():
-        return _write(model, prompts, max_new_tokens, temperature, stop_tokens, seed, beginning)
+        return _write(model, prompts, max_new_tokens, temperature, stop_tokens, seed, beginning, reshape)
 
 
 def _shared_beginning(model, prompts, max_new_tokens, beginning):
@@ -95,7 +166,7 @@ def _shared_beginning(model, prompts, max_new_tokens, beginning):
     return read_prefix(model, prompts[0][:shared]), [prompt[shared:] for prompt in prompts]
 
 
-def _write(model, prompts, max_new_tokens, temperature, stop_tokens, seed, beginning):
+def _write(model, prompts, max_new_tokens, temperature, stop_tokens, seed, beginning, reshape):
     """`sample` without its preparations; with a beginning, prompts are what follows it."""
     generator = torch.Generator(model.device).manual_seed(seed)
     stops = torch.tensor(sorted(stop_tokens), device=model.device)
@@ -108,7 +179,10 @@ def _write(model, prompts, max_new_tokens, temperature, stop_tokens, seed, begin
     mask = torch.cat([mask.new_ones(len(prompts), shared), mask], dim=1)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
     for _ in range(max_new_tokens):
-        tokens = _step(model, tokens, mask, positions, cache, temperature, generator)
+        logits = _step(model, tokens, mask, positions, cache)
+        if reshape is not None:
+            logits = reshape(logits, [written[prompt] for prompt in active.tolist()])
+        tokens = _choose(logits, temperature, generator)
         ended = torch.isin(tokens, stops)
         for row, prompt in enumerate(active.tolist()):
             written[prompt].append(int(tokens[row]))
@@ -134,13 +208,17 @@ def continue_text(model, tokenizer, text, *, max_new_tokens=40, temperature=1.0,
     return tokenizer.decode(result[0].tokens, skip_special_tokens=True)
 
 
-def _step(model, tokens, mask, positions, cache, temperature, generator):
-    """(B,) the next token of every row."""
+def _step(model, tokens, mask, positions, cache):
+    """(B, V) logits of every row's next token."""
     with torch.inference_mode():
         output = model.base_model(
             tokens, attention_mask=mask, position_ids=positions, **static_cache.passed(model, cache)
         )
-        logits = _logits(model, output.last_hidden_state[:, -1])
+        return _logits(model, output.last_hidden_state[:, -1])
+
+
+def _choose(logits, temperature, generator):
+    """(B,) the next token of every row."""
     if temperature == 0:
         return logits.argmax(-1)
     probabilities = torch.softmax(logits if temperature == 1 else logits / temperature, dim=-1)

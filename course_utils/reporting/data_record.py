@@ -12,10 +12,7 @@ ARMS = ("raw", "filtered", "copied", "deduplicated")
 
 def load():
     """The record's summary, {} when there is no record."""
-    try:
-        return reference.load("data").get("summary") or {}
-    except FileNotFoundError:
-        return {}
+    return reference.summary("data")
 
 
 def copies(summary, arm="copied"):

@@ -27,3 +27,11 @@ def load(name):
         f"There is no reference/{name}.json beside this notebook. It belongs to the course: copy the folder reference "
         f"from the course's notebooks, or make it with `python -m course_utils run {name}`."
     )
+
+
+def summary(name):
+    """The summary of an experiment's record, {} when there is no record: a notebook then says so and goes on."""
+    try:
+        return load(name).get("summary") or {}
+    except FileNotFoundError:
+        return {}

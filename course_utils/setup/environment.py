@@ -251,7 +251,7 @@ def fetch_missing_assets(names=None):
 
     wanted = list(assets.ASSETS) if names is None else names
     here = all(assets.is_present(assets.ASSETS[name]) for name in wanted)
-    here = here and ("base-model" not in wanted or base.is_prepared())
+    here = here and all(base.is_prepared(model) for name, model in base.BROUGHT.items() if name in wanted)
     if not here and command.main(["fetch", *wanted]):
         raise SetupError("Without its assets the course cannot run. The lines above say what to do.")
 

@@ -26,6 +26,7 @@ def test_list_says_what_is_here(capsys):
     assert main(["list"]) == 0
     assert [line for line in capsys.readouterr().out.splitlines() if line.endswith(": here")] == [
         "base-model: here",
+        "chat-model: here",
         "reviews: here",
         "instructions: here",
         "corpus: here",
@@ -50,10 +51,10 @@ def test_fetch_offline_says_so(empty_home, capsys, monkeypatch):
 def test_fetch_of_all_also_converts_the_model(monkeypatch, capsys):
     done = []
     monkeypatch.setattr(downloads, "fetch", lambda asset, folder, report: done.append(asset.name))
-    monkeypatch.setattr(base, "is_prepared", lambda: False)
-    monkeypatch.setattr(base, "prepare", lambda report: done.append("converted"))
+    monkeypatch.setattr(base, "is_prepared", lambda model: False)
+    monkeypatch.setattr(base, "prepare", lambda report, brought: done.append("converted"))
     assert main(["fetch"]) == 0
-    assert done == ["base-model", "reviews", "instructions", "corpus", "exams", "small-talk", "converted"]
+    assert done == [*assets.ASSETS, "converted", "converted"]
     done.clear()
     assert main(["fetch", "reviews"]) == 0
     assert done == ["reviews"]
@@ -63,12 +64,14 @@ def test_fetch_when_all_is_here_is_quick_and_offline(capsys):
     assert main(["fetch"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "base-model: here and whole, 253 MB",
+        "chat-model: here and whole, 98 MB",
         "reviews: here and whole, 6 MB",
         "instructions: here and whole, 4 MB",
         "corpus: here and whole, 41 MB",
         "exams: here and whole, 46 MB",
         "small-talk: here and whole, 0 MB",
         "base-model: converted copy is here",
+        "chat-model: converted copy is here",
     ]
 
 
@@ -76,7 +79,7 @@ def test_verify_covers_the_converted_copy(capsys, monkeypatch):
     assert main(["verify", "base-model"]) == 0
     assert "base-model: the converted copy is as it was written" in capsys.readouterr().out
 
-    def changed():
+    def changed(model):
         raise AssetError("model.safetensors has changed.")
 
     monkeypatch.setattr(base, "verify", changed)
@@ -86,11 +89,11 @@ def test_verify_covers_the_converted_copy(capsys, monkeypatch):
 
 def test_export_prepares_before_it_copies(monkeypatch, tmp_path):
     done = []
-    monkeypatch.setattr(base, "prepare", lambda report: done.append("prepare"))
-    monkeypatch.setattr(base, "verify", lambda: done.append("verify"))
+    monkeypatch.setattr(base, "prepare", lambda report, brought: done.append("prepare"))
+    monkeypatch.setattr(base, "verify", lambda model: done.append("verify"))
     monkeypatch.setattr(assets, "export", lambda folder, report: done.append(folder))
     assert main(["export", str(tmp_path)]) == 0
-    assert done == ["prepare", "verify", str(tmp_path)]
+    assert done == ["prepare", "verify", "prepare", "verify", str(tmp_path)]
 
 
 def test_an_interrupt_is_no_traceback(monkeypatch, capsys):

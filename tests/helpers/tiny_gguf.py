@@ -75,3 +75,52 @@ def write_gguf(path, seed=0):
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+LLAMA_TEMPLATE = "{% for m in messages %}<|im_start|>{{ m['role'] }}: {{ m['content'] }}<|im_end|>{% endfor %}"
+
+
+def llama_words():
+    """(tokens, kinds, merges) of a vocabulary in GPT-2's manner: three marks, letters for bytes, a few merged words."""
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    merges = [("Ġ", "f"), ("Ġf", "i"), ("l", "m"), ("Ġfi", "lm"), ("g", "o"), ("1", "2")]
+    letters = sorted(ByteLevel.alphabet())
+    tokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *letters, *(a + b for a, b in merges)]
+    return tokens, [3] * 3 + [1] * (len(tokens) - 3), [f"{a} {b}" for a, b in merges]
+
+
+def write_llama(path, seed=0):
+    """Write a tiny model of the Llama family, as SmolLM2's file has it, to the path; give the path."""
+    rng, (tokens, kinds, merges) = np.random.default_rng(seed), llama_words()
+    writer = gguf.GGUFWriter(path, "llama")
+    for name, value in {"context_length": 256, "embedding_length": 32, "block_count": 2, "head_count": 2}.items():
+        getattr(writer, f"add_{name}")(value)
+    writer.add_feed_forward_length(HIDDEN)
+    writer.add_head_count_kv(1)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(100_000.0)
+    writer.add_rope_dimension_count(16)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(tokens)
+    writer.add_token_types(kinds)
+    writer.add_token_merges(merges)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_pad_token_id(2)
+    writer.add_unk_token_id(0)
+    writer.add_chat_template(LLAMA_TEMPLATE)
+    shapes = {"attn_q": (32, 32), "attn_k": (16, 32), "attn_v": (16, 32), "attn_output": (32, 32)}
+    shapes |= {"ffn_down": (32, HIDDEN), "ffn_gate": (HIDDEN, 32), "ffn_up": (HIDDEN, 32)}
+    shapes |= {"attn_norm": (32,), "ffn_norm": (32,)}
+    _add(writer, "token_embd.weight", (len(tokens), 32), rng)
+    _add(writer, "output_norm.weight", (32,), rng)
+    for layer in range(2):
+        for part, shape in shapes.items():
+            _add(writer, f"blk.{layer}.{part}.weight", shape, rng)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path

@@ -1,6 +1,8 @@
 """Preparing the base model once, loading it, and loading another through COURSE_MODEL."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import tiny_gguf
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from course_utils import assets, files
@@ -167,7 +170,44 @@ def test_a_killed_conversion_is_done_again(home):
     assert left_over(home) == []
 
 
-# The real model
+# The instruct model
+
+
+@pytest.fixture
+def chat_file(home):
+    """A tiny model stands for the pinned instruct model."""
+    tiny_gguf.write_llama(home.parent / "asset" / base.CHAT.gguf)
+    (home.parent / "asset" / "LICENSE").write_text("licence")
+    return home
+
+
+def test_the_chat_model_has_its_own_turns_and_its_own_folder(chat_file, capsys):
+    model, tokenizer = base.load_chat(dtype=torch.float32)
+    assert "model     SmolLM2 135M Instruct" in capsys.readouterr().out
+    assert model.config.model_type == "llama" and not any(p.requires_grad for p in model.parameters())
+    assert tokenizer.chat_template == tiny_gguf.LLAMA_TEMPLATE
+    assert (tokenizer.padding_side, tokenizer("go").input_ids[0]) == ("right", tokenizer.convert_tokens_to_ids("go"))
+    folder = base.folder(base.CHAT)
+    assert (folder / "LICENSE").exists() and folder.name.startswith("smollm2-135m-instruct-")
+    base.verify(base.CHAT)
+    assert not base.is_prepared() and base.is_prepared(base.CHAT)
+
+
+def test_another_chat_model_keeps_its_template_and_one_without_is_refused(chat_file, tmp_path, monkeypatch, capsys):
+    folder = shutil.copytree(base.prepare(silent, base.CHAT), tmp_path / "own")
+    monkeypatch.setenv("COURSE_CHAT_MODEL", str(folder))
+    assert base.load_chat()[1].chat_template == tiny_gguf.LLAMA_TEMPLATE
+    assert str(folder) in capsys.readouterr().out
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"chat_template": None}))
+    with pytest.raises(AssetError, match=r"COURSE_CHAT_MODEL=.* has no chat template.*\n.*unset COURSE_CHAT_MODEL"):
+        base.load_chat()
+    monkeypatch.setenv("COURSE_CHAT_MODEL", "./nowhere")
+    with pytest.raises(AssetError, match=r"COURSE_CHAT_MODEL is '\./nowhere'"):
+        base.load_chat()
+
+
+# The real models
 
 
 @pytest.fixture(scope="module")
@@ -230,3 +270,12 @@ def test_a_cached_load_takes_at_most_half_as_long_again_as_a_plain_one(real):
 def test_the_real_copy_is_as_written():
     base.verify()
     assert Path(base.folder()).parent.name == "models"
+
+
+def test_the_real_chat_model_answers_and_stops():
+    model, tokenizer = base.load_chat(dtype=torch.float32)
+    asked = [{"role": "user", "content": "What is the capital of France?"}]
+    tokens = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    assert "You are a helpful AI assistant named SmolLM" in tokenizer.decode(tokens["input_ids"][0])
+    made = model.generate(**tokens, max_new_tokens=20)[0, tokens["input_ids"].shape[1] :]
+    assert "Paris" in tokenizer.decode(made) and made[-1] == tokenizer.eos_token_id

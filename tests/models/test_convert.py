@@ -124,3 +124,49 @@ def test_chat_template_refuses_two_turns_of_one_side(tiny_tokenizer):
 def test_generation_stops_at_the_end_of_a_turn(tiny_folder):
     made = json.loads((tiny_folder / "generation_config.json").read_text())
     assert made == {"bos_token_id": 2, "eos_token_id": [1, 6], "pad_token_id": 0, "do_sample": False}
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory):
+    """(file, folder) of a tiny model of the Llama family."""
+    folder = tmp_path_factory.mktemp("llama")
+    file = tiny_gguf.write_llama(tmp_path_factory.mktemp("file") / "llama.gguf")
+    convert.write(file, folder)
+    return file, folder
+
+
+def test_a_llama_has_their_weights_rows_of_the_heads_in_their_order(llama):
+    file, folder = llama
+    theirs = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    ours, expected = load_file(folder / "model.safetensors"), theirs.state_dict()
+    expected.pop("lm_head.weight")
+    assert ours.keys() == expected.keys()
+    for name, tensor in ours.items():
+        assert torch.equal(tensor, expected[name].to(torch.bfloat16)), name
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    for name in ("hidden_size", "num_key_value_heads", "rms_norm_eps", "rope_parameters", "max_position_embeddings"):
+        assert getattr(model.config, name) == getattr(theirs.config, name), name
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+    assert model.generation_config.eos_token_id == [2, 0]
+
+
+def test_pairs_of_a_head_are_taken_apart_by_hand():
+    rows = torch.tensor([[0], [2], [1], [3], [4], [6], [5], [7]])  # two heads of four rows
+    assert convert.half_by_half(rows, 2)[:, 0].tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_llama_reads_bytes_cuts_numbers_into_digits_and_has_its_own_turns(llama):
+    tokenizer = AutoTokenizer.from_pretrained(llama[1])
+    assert tokenizer.tokenize(" film 12go") == ["Ġfilm", "Ġ", "1", "2", "go"]  # although 12 has a merge
+    text = "é 한 \n\ttab"
+    assert tokenizer.decode(tokenizer(text).input_ids) == text
+    turns = tokenizer.apply_chat_template([{"role": "user", "content": "go"}], tokenize=False)
+    assert turns == "<|im_start|>user: go<|im_end|>"
+    assert tokenizer(turns).input_ids[:: len(tokenizer(turns).input_ids) - 1] == [1, 2]
+
+
+def test_another_family_is_refused(llama):
+    source = convert.GGUFFile(llama[0])
+    source.metadata["general.architecture"] = "mamba"
+    with pytest.raises(ValueError, match=r"llama\.gguf holds a model of the family 'mamba'; expected gemma3 or llama"):
+        convert.config(source)

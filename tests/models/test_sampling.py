@@ -204,3 +204,96 @@ def test_what_cannot_be_continued_is_refused(tiny_model, prompts, how, says):
 def test_no_token_is_no_beginning(tiny_model):
     with pytest.raises(ValueError, match="at least one token, such as <bos>"):
         sampling.next_token_logits(tiny_model, [])
+
+
+# What reshapes a distribution
+
+
+def rows_of_logits(model):
+    """(N, V) logits as a model gives them, and as noise does."""
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        real = model(torch.tensor([BATCH[1]]), use_cache=False).logits[0]
+    return [real, torch.randn(6, 50) * 3]
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, 0.7, 0.95, 1.0])
+def test_top_p_and_min_p_are_those_of_transformers(model, value):
+    from transformers import MinPLogitsWarper, TopPLogitsWarper
+
+    for logits in rows_of_logits(model):
+        for ours, theirs in ((sampling.top_p, TopPLogitsWarper), (sampling.min_p, MinPLogitsWarper)):
+            torch.testing.assert_close(ours(logits, value), theirs(value)(None, logits), atol=1e-5, rtol=0)
+
+
+def test_temperature_and_top_k_are_those_of_transformers(model):
+    from transformers import TemperatureLogitsWarper, TopKLogitsWarper
+
+    for logits in rows_of_logits(model):
+        for t in (0.3, 1.7):
+            theirs = TemperatureLogitsWarper(t)(None, logits)
+            torch.testing.assert_close(sampling.with_temperature(logits, t), theirs, atol=1e-5, rtol=0)
+        for k in (1, 7):
+            torch.testing.assert_close(sampling.top_k(logits, k), TopKLogitsWarper(k)(None, logits), atol=1e-5, rtol=0)
+
+
+def test_top_p_by_hand_keeps_the_word_that_crosses():
+    logits = torch.tensor([[0.2, 0.5, 0.3]]).log()
+    kept = {p: sampling.top_p(logits, p).isfinite().tolist() for p in (0.0, 0.4, 0.6, 0.9, 1.0)}
+    one, two = [[False, True, False]], [[False, True, True]]
+    assert kept == {0.0: one, 0.4: one, 0.6: two, 0.9: [[True] * 3], 1.0: [[True] * 3]}
+
+
+def test_both_penalties_by_the_published_formula():
+    logits = torch.tensor([[1.0, 2.0, 3.0, 0.5]])
+    counts = sampling.counted([[2, 2, 0]], 4)
+    assert counts.tolist() == [[1, 0, 2, 0]]
+    shaped = sampling.penalized(logits, counts, frequency=0.5, presence=0.25)
+    assert shaped.tolist() == [[1 - 0.5 - 0.25, 2.0, 3 - 1.0 - 0.25, 0.5]]  # who never stood keeps its logit
+    assert torch.equal(sampling.penalized(logits, counts), logits)
+    assert torch.equal(sampling.counted([[], [1]], 2), torch.tensor([[0, 0], [0, 1]]))
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda z: sampling.top_p(z, 90), "between 0 and 1, got 90"),
+        (lambda z: sampling.min_p(z, -1), "between 0 and 1"),
+        (lambda z: sampling.top_k(z, 0), "k between 1 and the 3 words"),
+        (lambda z: sampling.with_temperature(z, 0), "above 0, got 0"),
+        (lambda z: sampling.penalized(z, z[:, :2]), r"got \(1, 2\) and \(1, 3\)"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(call, said):
+    with pytest.raises(ValueError, match=said):
+        call(torch.zeros(1, 3))
+
+
+def test_what_is_drawn_has_the_reshaped_distribution(model):
+    (shared,) = attention_models.token_lists([5])
+    seen = []
+
+    def reshape(logits, written):
+        seen.append([len(row) for row in written])
+        return sampling.top_k(logits, 4)
+
+    draws = sampling.sample(model, [shared] * 2000, max_new_tokens=1, seed=3, reshape=reshape)
+    wanted = sampling.top_k(sampling.next_token_logits(model, shared), 4).softmax(-1)
+    share = torch.bincount(torch.tensor([row.tokens[0] for row in draws]), minlength=len(wanted)) / len(draws)
+    error = (wanted * (1 - wanted) / len(draws)).sqrt()
+    assert (share[wanted == 0] == 0).all() and ((share - wanted).abs() <= 4 * error + 1e-9).all()
+    assert seen == [[0] * 2000]
+
+
+def test_reshaping_sees_each_row_that_still_writes(model):
+    lengths = []
+
+    def reshape(logits, written):
+        lengths.append([len(row) for row in written])
+        forced = torch.full_like(logits, -torch.inf)
+        forced[:, 5], forced[0, 6] = 0.0, 1.0  # the first row that is left ends
+        return forced
+
+    rows = greedy(model, BATCH[:3], 4, stop_tokens=[6], reshape=reshape)
+    assert sorted(row.tokens for row in rows) == [(5, 5, 6), (5, 6), (6,)]
+    assert lengths == [[0, 0, 0], [1, 1], [2]]

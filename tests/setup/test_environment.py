@@ -291,7 +291,7 @@ def test_it_goes_on_in_the_other_python(monkeypatch):
 def test_only_missing_assets_are_fetched_and_only_those_asked_for(present, converted, names, fetched, monkeypatch):
     calls = []
     monkeypatch.setattr(assets, "is_present", lambda asset: asset.name in present)
-    monkeypatch.setattr(base, "is_prepared", lambda: converted)
+    monkeypatch.setattr(base, "is_prepared", lambda model: converted)
     monkeypatch.setattr(command, "main", calls.append)
     environment.fetch_missing_assets(names)
     assert calls == fetched
