@@ -3,7 +3,7 @@
 Data flows one way, left to right, and an import never goes back:
 
     tensors, runtime, assets, recipes → engine → data → text → models → quantization → adapters → training
-                                                                  → evaluation → experiments → reporting
+                                                                  → evaluation → judging → experiments → reporting
 
 The notebooks, `checks` (exercise checkers), `setup` (environments, the first cell) and `commands` (what
 `python -m course_utils …` runs) sit on top and may use anything; nothing imports them.
@@ -22,6 +22,7 @@ The notebooks, `checks` (exercise checkers), `setup` (environments, the first ce
     adapters     five ways to tune a fraction of a model, by hand and through peft
     training     what is taught: objectives, SFT, the reward model, PPO and its parts, DPO, QLoRA
     evaluation   accuracy, calibration, preference, intervals
+    judging      exams, old measures, bought tests, rankings, models as judges; what fools each
     experiments  a module for each `python -m course_utils run NAME`
     reporting    claims, predictions, tables, plots, source code shown in a notebook
 """
