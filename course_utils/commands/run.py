@@ -13,6 +13,7 @@ comparison: five adapter methods and full tuning at equal steps and trials; abou
 anchors: P-tuning with a fixed word among its vectors and without, three seeds; about 35 minutes.
 forgetting: tasks that nobody trained, after LoRA and after full tuning, three seeds; about 30 minutes.
 quantization: what each format costs, and how fast each engine is; about 15 minutes on two cores.
+evaluation: exams, made-up answers, a bought test, an arena and its judges, three seeds; three hours on a slow core.
 qlora: LoRA against QLoRA, three seeds and 2,000 reviews; about 40 minutes.
 
 Each point runs in a process of its own, so that its peak memory is its own. Kill it and start it again: it goes on.
@@ -55,6 +56,7 @@ EXPERIMENTS = {
     "forgetting": "course_utils.experiments.forgetting",
     "quantization": "course_utils.experiments.quantization",
     "qlora": "course_utils.experiments.qlora",
+    "evaluation": "course_utils.experiments.evaluation",
 }
 
 

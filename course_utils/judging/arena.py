@@ -5,7 +5,7 @@
     sft, ppo    notebook 07's adapter and what notebook 09 made of it, on one backbone
     four bits   PPO's adapter on a base model whose weights were rounded to NF4
     instruct    the model that others tuned, asked in its own turns
-    retrieval   a chatbot of the old kind: the training review nearest by TF-IDF of words and letters, no model
+    retrieval   a chatbot of the old kind: how the review goes on whose beginning is nearest by TF-IDF of letters
     empty       broken: it ends at once
     person      a person's own sentence that begins so; what nobody here wrote
 
@@ -40,7 +40,7 @@ class Answers:
 
 
 def people(openings):
-    """{opening: sentences by people that begin with it}, of any split; the openings are in no training row.
+    """{opening: sentences by people that begin with it}, of any split, so that a judge may have learned from some.
 
     Args:
         openings: texts of three words.
@@ -120,14 +120,16 @@ def without_a_model(openings):
 
 
 def retrieved(openings):
-    """P sentences: behind each opening the rest of the training review whose words and letters are nearest."""
+    """P sentences: behind each opening the rest of the training review with the nearest beginning that is another."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    known = [" ".join(text.split()) for text in reviews.load("movies", "train")["text"] if len(text.split()) > 6]
+    given = {opening.lower() for opening in openings}
+    split = [text.split() for text in reviews.load("movies", "train")["text"]]
+    known = [words for words in split if len(words) > 6 and " ".join(words[:3]).lower() not in given]
     features = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True)
-    table = features.fit_transform([" ".join(text.split()[:3]) for text in known])
+    table = features.fit_transform([" ".join(words[:3]) for words in known])
     nearest = (features.transform(openings) @ table.T).argmax(axis=1).A1
-    return [f"{opening} {' '.join(known[place].split()[3:])}" for opening, place in zip(openings, nearest, strict=True)]
+    return [f"{opening} {' '.join(known[place][3:])}" for opening, place in zip(openings, nearest, strict=True)]
 
 
 def _line_ends(tokenizer):

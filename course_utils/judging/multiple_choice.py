@@ -60,23 +60,28 @@ def read(asked, items):
     Args:
         asked: an `evaluation.prompting.Asked`. items: N `exams.Item`s.
     """
-    encode = lambda text: asked.tokenizer(text, add_special_tokens=False).input_ids  # noqa: E731
-
-    def scored(prompts, texts):
-        wholes = [asked.whole(prompt) for prompt in prompts]
-        space = "" if wholes[0].endswith("\n") else " "
-        rows = [[encode(space + text) for text in own] for own in texts]
-        found = continuations(asked.model, [asked.encoded(whole) for whole in wholes], rows)
-        return [[round(value, 4) for value in row] for row in found]
-
     texts = [item.choices for item in items]
     return {
-        "letter": scored([item.listed() for item in items], [LETTERS[: len(item.choices)] for item in items]),
-        "likelihood": scored([item.unlisted() for item in items], texts),
-        "alone": scored(["Answer:"] * len(items), texts),
+        "letter": letters(asked, items),
+        "likelihood": _scored(asked, [item.unlisted() for item in items], texts),
+        "alone": _scored(asked, ["Answer:"] * len(items), texts),
         "bytes": [[len(text.encode()) for text in own] for own in texts],
         "answer": [item.answer for item in items],
     }
+
+
+def letters(asked, items):
+    """N lists of C log p of the letters behind the questions with their choices listed; arguments as above."""
+    return _scored(asked, [item.listed() for item in items], [LETTERS[: len(item.choices)] for item in items])
+
+
+def _scored(asked, prompts, texts):
+    """log p of some texts behind each prompt, with the space that belongs to them where the prompt goes on."""
+    wholes = [asked.whole(prompt) for prompt in prompts]
+    space = "" if wholes[0].endswith("\n") else " "
+    rows = [[asked.tokenizer(space + text, add_special_tokens=False).input_ids for text in own] for own in texts]
+    found = continuations(asked.model, [asked.encoded(whole) for whole in wholes], rows)
+    return [[round(value, 4) for value in row] for row in found]
 
 
 def scores(known, rule):

@@ -46,4 +46,4 @@ def test_seen_and_unseen():
 
 def test_own_order_by_hand():
     own = contamination.own_order([-1.0, -2.0, -3.0], [[-2.0, -3.0], [-1.0, -3.0], [-3.0, -1.0]])
-    assert own.tolist() == [1.0, 0.5, 0.25]
+    assert own.tolist() == [1.5, 0.0, -1.0]

@@ -42,6 +42,7 @@ def test_an_exam_is_read_three_ways(tiny_model, tiny_tokenizer):
     assert known["bytes"] == [[4, 10], [4, 3, 4]]
     assert known["alone"][0][0] == pytest.approx(known["alone"][1][2], abs=1e-3), "the question is not read"
     assert known["likelihood"][0][0] != known["likelihood"][1][2]
+    assert known["letter"] == multiple_choice.letters(Asked(tiny_model, tiny_tokenizer, turns=False), items)
 
 
 def test_rules_by_hand():
