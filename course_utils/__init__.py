@@ -12,7 +12,7 @@ The notebooks, `checks` (exercise checkers), `setup` (environments, the first ce
     runtime      one decision about device, dtype, threads, seed and tier, with its reason; it asks `devices` (GPUs),
                  `machine` (cores, memory) and `folders` (where things are kept)
     assets       the model, the ratings, the instructions; `pinned_files` lists them, `downloads` fetches them,
-                 `files` writes whole files or none
+                 `files` writes whole files or none, `records` lists of results
     recipes      every size in the course, one row per notebook and tier, of the kinds in `recipe_kinds`
     engine       what carries a run: the one gradient loop, checkpoints, resuming, stages that are read back
     data         human-rated reviews, instructions and questions as datasets

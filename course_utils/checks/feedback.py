@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from course_utils.reporting import silent
+from course_utils.reporting.numbers import Flag
 
 ENDLESS = 100_000  # values after which a generator counts as one without end
 LONGEST = 300  # characters shown of what a learner's function gave or raised
@@ -24,13 +24,13 @@ LONGEST = 300  # characters shown of what a learner's function gave or raised
 def passed(message):
     """Print praise; return what counts as True."""
     print(f"✓ {message}")
-    return silent.Flag(True)
+    return Flag(True)
 
 
 def failed(message):
     """Print what is wrong; return what counts as False. A learner should not have to read a traceback."""
     print(f"✗ {message}")
-    return silent.Flag(False)
+    return Flag(False)
 
 
 def attempt(function, *arguments):

@@ -54,8 +54,7 @@ def drift(argv):
 
 def stored():
     """What bench.json holds."""
-    from course_utils import runtime
-    from course_utils.reporting import records
+    from course_utils import records, runtime
 
     return records.read(runtime.results() / "bench.json")
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import nbformat
 
-from course_utils import assets, flags, folders, runtime
+from course_utils import assets, flags, folders, records, runtime
 from course_utils.commands import notebook_runner
-from course_utils.reporting import claims, predictions, records
+from course_utils.reporting import claims, predictions
 from course_utils.setup import environment
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"

@@ -35,9 +35,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from course_utils import folders, runtime
+from course_utils import folders, records, runtime
 from course_utils.files import AssetError
-from course_utils.reporting import records
 
 REFERENCE = Path(__file__).resolve().parents[2] / "notebooks" / "reference"
 # experiment → its module, with POINTS, SETTING, measure(point, run, folder) and summary(points)

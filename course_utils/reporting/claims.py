@@ -14,10 +14,10 @@ import os
 import textwrap
 from pathlib import Path
 
-from course_utils import runtime
+from course_utils import records, runtime
 from course_utils.data import rows
-from course_utils.reporting import checked, numbers, records
-from course_utils.reporting.silent import Word
+from course_utils.reporting import checked, numbers
+from course_utils.reporting.numbers import Word
 
 KINDS = ("required", "observed")
 UNCHECKED = "unchecked"

@@ -1,7 +1,8 @@
 """Measured numbers as a reader sees them: `≈0.94` may differ in its last digits on another machine.
 
 The mark stands before every number that depends on the machine, and before no other. The tests leave out exactly what
-stands behind it, so that a changed verdict, an unmarked number or a missing line is still noticed.
+stands behind it, so that a changed verdict, an unmarked number or a missing line is still noticed. What was said in
+words is no number to see: a `Word` or a `Flag` stays silent.
 """
 
 import math
@@ -75,3 +76,21 @@ def decimals_of(size, significant=2):
 def _decimals(number, spread):
     """Decimals to show: to the second significant digit of the spread, else three significant digits."""
     return decimals_of(spread) if spread else decimals_of(abs(number), 3)
+
+
+class Silent:
+    """A mix-in: IPython shows nothing for it, although it is a cell's last value; it was printed already, in words."""
+
+    def _ipython_display_(self):
+        """Say nothing."""
+
+
+class Word(Silent, str):
+    """A verdict."""
+
+
+class Flag(Silent, int):
+    """A yes or no; bool itself cannot be extended."""
+
+    def __repr__(self):
+        return repr(bool(self))

@@ -11,11 +11,11 @@ keeps its default guesses apart, in the results, so that it never answers in the
 import os
 from datetime import UTC, datetime
 
-from course_utils import runtime
+from course_utils import records, runtime
 from course_utils.data import rows
-from course_utils.reporting import checked, numbers, records
+from course_utils.reporting import checked, numbers
 from course_utils.reporting.claims import notebook_name
-from course_utils.reporting.silent import Flag
+from course_utils.reporting.numbers import Flag
 
 
 def path():

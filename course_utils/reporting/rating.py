@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 
 import torch
 
-from course_utils import runtime
+from course_utils import records, runtime
 from course_utils.data import rows, splits
 from course_utils.evaluation import comparison
-from course_utils.reporting import records
 from course_utils.reporting.claims import notebook_name
 
 SIDES = ("A", "B")

@@ -15,12 +15,12 @@ from course_utils.checks import feedback, ppo_rlhf, quantization, reward_modelin
 from course_utils.checks import in_context as in_context_checks
 from course_utils.data import prompts
 from course_utils.evaluation import in_context
-from course_utils.reporting import silent
+from course_utils.reporting.numbers import Silent
 
 
 def test_verdicts_are_one_line_each(capsys):
     right, wrong = feedback.passed("right"), feedback.failed("wrong")
-    assert (right, wrong) == (True, False) and isinstance(right, silent.Silent) and isinstance(wrong, silent.Silent)
+    assert (right, wrong) == (True, False) and isinstance(right, Silent) and isinstance(wrong, Silent)
     assert capsys.readouterr().out == "✓ right\n✗ wrong\n"
 
 

@@ -6,8 +6,9 @@ import os
 import pytest
 from helpers import sample_notebooks as made
 
+from course_utils import records
 from course_utils.commands import course, notebook_runner
-from course_utils.reporting import claims, records
+from course_utils.reporting import claims
 from course_utils.setup import environment
 
 EXPECT = "claims.expect('{0}', statement='s', baseline='b', kind='{1}', at_least=1)"

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from course_utils import records
 from course_utils.commands import run
 from course_utils.engine import stages
-from course_utils.reporting import records
 
 
 @pytest.fixture

@@ -6,14 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from course_utils import recipes, runtime
+from course_utils import recipes, records, runtime
 from course_utils.commands import run as command
 from course_utils.data import dialogue, instructions
 from course_utils.engine import batching
 from course_utils.engine.recipe import TrainingRecipe
 from course_utils.experiments import mask_and_turns
 from course_utils.experiments import sft as sft_experiment
-from course_utils.reporting import records
 from course_utils.training import sft
 
 WORDS = ("good", "bad", "fine", "great", "a", "the")

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from nbval.plugin import get_sanitize_patterns
 
 from course_utils.evaluation.comparison import Estimate
@@ -76,3 +77,10 @@ def test_a_bar_is_one_mark_wherever_it_stopped_and_the_lines_around_it_are_compa
     saved = "before\n100%|█████| 6/6 [00:00<?, ?step/s]\nafter\n"
     assert sanitized(f"before\n{bar}after\n") == sanitized(saved) != sanitized("before\nafter\n")
     assert sanitized(saved) != sanitized(saved.replace("after", "later"))
+
+
+def test_a_notebook_shows_nothing_of_a_silent_value_and_code_sees_it():
+    for value, plain in ((numbers.Word("holds"), "holds"), (numbers.Flag(True), True), (numbers.Flag(False), False)):
+        assert value == plain and bool(value) == bool(plain) and repr(value) == repr(plain)
+        assert DisplayFormatter().format(value) == ({}, {})
+    assert DisplayFormatter().format("holds")[0] == {"text/plain": "'holds'"}

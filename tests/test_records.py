@@ -7,8 +7,7 @@ import os
 
 import pytest
 
-from course_utils import files
-from course_utils.reporting import records
+from course_utils import files, records
 
 
 def test_no_file_means_no_records(tmp_path):
