@@ -22,7 +22,7 @@ The notebooks, `checks` (exercise checkers), `setup` (environments, the first ce
     adapters     five ways to tune a fraction of a model, by hand and through peft
     training     what is taught: objectives, SFT, the reward model, PPO and its parts, DPO, QLoRA
     evaluation   accuracy, calibration, preference, intervals
-    judging      exams, old measures, bought tests, rankings, models as judges; what fools each
+    judging      prompts, exams, old measures, bought tests, rankings, models as judges; what fools each
     experiments  a module for each `python -m course_utils run NAME`
     reporting    claims, predictions, tables, plots, source code shown in a notebook
 """

@@ -6,14 +6,14 @@ pretrain: a transformer of three million weights from nothing, n-grams on the sa
 scaling: a law on small runs, a larger one predicted; mixtures, rivals; three hours with --at-once 2 on two cores.
 language_models: bits a byte of each kind of language model, six tasks with and without examples; about 30 minutes.
 icl: labels turned, swapped and calibrated, an instruction beside examples, naive Bayes; about 12 minutes.
-prompting: parts, wordings, roles, steps, search, a grammar, on two models, three seeds; four hours on one slow core.
+prompting: parts, wordings, roles, steps, search, a grammar, on two models, three seeds; five hours on one slow core.
 sft: demonstrations against a good prompt, LoRA against full tuning, the mask left out, two turns; about 85 minutes.
 rlhf: PPO on three seeds and longer leashes, DPO, SFT on the better texts, RLOO by TRL, broken runs; about two hours.
 comparison: five adapter methods and full tuning at equal steps and trials; about three hours.
 anchors: P-tuning with a fixed word among its vectors and without, three seeds; about 35 minutes.
 forgetting: tasks that nobody trained, after LoRA and after full tuning, three seeds; about 30 minutes.
 quantization: what each format costs, and how fast each engine is; about 15 minutes on two cores.
-evaluation: exams, made-up answers, a bought test, an arena and its judges, three seeds; three hours on a slow core.
+evaluation: exams, made-up answers, a bought test, an arena and its judges, three seeds; four hours on a slow core.
 qlora: LoRA against QLoRA, three seeds and 2,000 reviews; about 40 minutes.
 
 Each point runs in a process of its own, so that its peak memory is its own. Kill it and start it again: it goes on.

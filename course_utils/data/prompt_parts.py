@@ -152,3 +152,16 @@ PERSONAS = {
     "role: teacher": "You are a kind teacher of small children.",
     "role: scientist": "You are a scientist who writes for other scientists.",
 }
+
+# What is said behind a sum that is asked in words; the first has no room to write before the answer
+ASKED = {"plain": "", "room to write": "", "step by step": " Let's think step by step."}
+# An answer of a fixed form, asked for in words
+FORM = (
+    'Answer with a JSON object that has "sentiment" ("negative" or "positive"), "stars" (0 to 9) and "because" '
+    "({} letters at most)."
+)
+# reviews with such an answer
+ANSWERED = (
+    ("A warm and funny film that never drags.", '{"sentiment": "positive", "stars": 8, "because": "warm and funny"}'),
+    ("Two hours of noise without a story.", '{"sentiment": "negative", "stars": 2, "because": "noise, no story"}'),
+)

@@ -3,6 +3,8 @@
 Shapes: N items, C labels.
 """
 
+import json
+import re
 from dataclasses import dataclass
 
 from course_utils.data.dialogue import first_token
@@ -79,16 +81,29 @@ class Asked:
         asked = Task(task.name, "{text}", tuple(words or task.words), [], task.unlabelled, task.test)
         return many_tasks.ask(lambda _, __, texts: self.scores(prompt, asked.words, texts), asked, [])
 
-    def write(self, prompts, *, new_tokens, temperature=0.0, seed=0, reshape=None, lines=False):
-        """The answer to each prompt, as text without its end: its first paragraph.
+    def write(self, prompts, *, new_tokens, temperature=0.0, seed=0, reshape=None, lines=False, begun=None):
+        """The answer to each prompt without its end: the first line of plain text, the first paragraph in turns.
 
         Args:
             prompts: texts. new_tokens: of an answer at most. temperature, seed, reshape: as for `sampling.sample`.
-            lines: True lets plain text go on behind the end of a line.
+            lines: True takes all that is written, over lines and paragraphs.
+            begun: how each answer begins, a text a prompt; nothing begins when None. It is not given back.
         """
-        ends = self._model_ends if lines else self.ends
+        begun = begun or [""] * len(prompts)
+        starts = [self.whole(prompt) + before for prompt, before in zip(prompts, begun, strict=True)]
         rows = sampling.sample(
-            self.model, [self.encoded(self.whole(prompt)) for prompt in prompts], max_new_tokens=new_tokens,
-            temperature=temperature, stop_tokens=ends, seed=seed, reshape=reshape,
+            self.model, [self.encoded(start) for start in starts], max_new_tokens=new_tokens, temperature=temperature,
+            stop_tokens=self._model_ends if lines else self.ends, seed=seed, reshape=reshape,
         )  # fmt: skip
-        return [self.tokenizer.decode(row.tokens, skip_special_tokens=True).split("\n\n")[0] for row in rows]
+        texts = [self.tokenizer.decode(row.tokens, skip_special_tokens=True) for row in rows]
+        return texts if lines else [text.split("\n\n")[0] for text in texts]
+
+
+def object_in(text):
+    """The first JSON object that stands in a text, as it stands there; the text itself when none does."""
+    for brace in re.finditer("{", text):
+        try:
+            return text[brace.start() : json.JSONDecoder().raw_decode(text, brace.start())[1]]
+        except ValueError:
+            continue
+    return text

@@ -4,23 +4,28 @@ Written down before the run. "base" reads plain text, "chat" the turns of its ow
 label word, raw and with its threshold calibrated on unlabelled texts, or what greedy decoding writes. Minutes: of one
 slow core, as estimated before the run.
 
-    parts-MODEL-TASK     all sixteen sets of instruction, context, input and output indicator; 6 minutes
-    wording-MODEL-TASK   the plain prompt, eight rewordings, appeals, roles, layouts, on 200 items of each of two tasks,
-                         400 together; 13 minutes
-    search-S             32 prompts drawn out of 192 on 160 items of the seed; base, raw; 11 minutes
-    taught-ARM-S         LoRA on sums of six digits, answered at once or by steps, from equally many tokens; 13 minutes.
+    taught-ARM-S         LoRA on sums of six digits, answered at once or by steps, from equally many tokens; 10 minutes.
                          200 held-out sums, greedy, and five samples voting on the first 60
-    words-MODEL-S        sums of three digits: asked plainly and "step by step" in words; behind four examples with
-                         answers, with steps; 7 minutes
+    wording-MODEL-TASK   the plain prompt, eight rewordings, appeals, roles, layouts, on 200 items of each of two tasks,
+                         400 together; 15 minutes
+    search-S             32 prompts drawn out of 192 on 132 items of the seed; base, raw; 11 minutes
+    words-MODEL-S        sums of three digits: asked plainly, asked plainly with room to write first, and with "step by
+                         step" and the same room; behind four examples with answers, with steps; 9 minutes
+    grammar-MODEL-S      a JSON answer on 100 reviews of the seed: asked for, shown, enforced, both; 9 minutes
+    parts-MODEL-TASK     all sixteen sets of instruction, context, input and output indicator; 7 minutes
     votes-S              sums of six digits behind four examples: answers, steps, nine samples of steps that vote;
                          5 minutes
-    heat-S               sums of two digits behind examples, three samples at each temperature; 2 minutes
-    grammar-MODEL-S      a JSON answer on 100 reviews of the seed: asked for, shown, enforced, both; 10 minutes
+    heat-S               25 sums of two digits behind examples, five samples at each temperature; 2 minutes
     manner               chat: 40 instructions asked by nobody, by a child of ten, of a scientist …; 3 minutes
 
+Each seed has items of its own. What is written before an answer is never read as the answer: "Therefore, the answer is"
+follows it (Kojima et al. 2022), "The answer is" follows the plain prompt, and the number behind counts. A free JSON
+answer may take lines and stand among other text; its first object counts.
+
 Baselines: for parts the sets without the part; for wordings the plain prompt, and the spread of the rewordings; for
-steps the arm that answers at once; for the grammar the same prompt without it. Interval: 95 %, paired, over items and
-seeds. One with 0 inside says nothing and stays.
+steps the arm that answers at once, and for "step by step" the same room without these words; for the grammar the same
+prompt without it. Interval: 95 %, paired, over items and seeds; over the items of all seeds where seeds differ in
+nothing else. One with 0 inside says nothing and stays.
 """
 
 import random
@@ -31,8 +36,9 @@ from course_utils.data.instructions import TokenCollator
 from course_utils.engine import stages
 from course_utils.engine.loop import train
 from course_utils.engine.recipe import TrainingRecipe
-from course_utils.evaluation import prompt_effects, prompting
+from course_utils.evaluation import prompting
 from course_utils.experiments.in_context import bits
+from course_utils.judging import prompt_effects
 from course_utils.models import base, grammar
 from course_utils.training import sft
 from course_utils.training.next_token import NextTokenLoss
@@ -41,19 +47,19 @@ SEEDS, MODELS, ARMS, HOW = (0, 1, 2), ("base", "chat"), ("answers", "steps"), ("
 WORDED = ("sentiment", "source")
 TEMPERATURES = (0.0, 0.3, 0.7, 1.0, 1.5)
 SETTING = {
-    "seeds": SEEDS, "items": 200, "worded": 400, "unlabelled": 24, "prompts": 32, "searched": 160,
+    "seeds": SEEDS, "items": 200, "worded": 400, "unlabelled": 24, "prompts": 32, "searched": 132,
     "validation": (16, 64), "tried": (1, 2, 4, 8, 16, 32),
     "numbers": 6, "few_numbers": 3, "shots": 4, "tokens": 24_000, "batch_size": 16, "learning_rate": 1e-3, "exam": 200,
-    "voting": 60, "samples": 5, "asked": 200, "voted": 100, "votes": 9, "temperature": 0.7, "written": 64,
-    "temperatures": TEMPERATURES, "json": 100, "letters": 40, "manners": 40,
+    "voting": 60, "samples": 5, "asked": 200, "voted": 100, "votes": 9, "temperature": 0.7, "written": 96, "stated": 16,
+    "temperatures": TEMPERATURES, "heated": 25, "drawn": 5, "json": 100, "letters": 40, "manners": 40,
 }  # fmt: skip
-POINTS = (
-    *(f"parts-{model}-{task}" for model in MODELS for task in prompt_parts.TASKS),
+POINTS = (  # the longest first, so that two cores end together
     *(f"taught-{arm}-{seed}" for seed in SEEDS for arm in ARMS),
-    *(f"words-{model}-{seed}" for model in MODELS for seed in SEEDS),
-    *(f"grammar-{model}-{seed}" for model in MODELS for seed in SEEDS),
-    *(f"{kind}-{seed}" for kind in ("votes", "heat", "search") for seed in SEEDS),
     *(f"wording-{model}-{task}" for model in MODELS for task in WORDED),
+    *(f"search-{seed}" for seed in SEEDS),
+    *(f"{kind}-{model}-{seed}" for kind in ("words", "grammar") for model in MODELS for seed in SEEDS),
+    *(f"parts-{model}-{task}" for model in MODELS for task in prompt_parts.TASKS),
+    *(f"{kind}-{seed}" for kind in ("votes", "heat") for seed in SEEDS),
     "manner",
 )
 
@@ -103,7 +109,16 @@ def search(asked, seed):
 
 
 def _some(rows, size, seed):
-    return random.Random(f"items-{seed}").sample(list(rows), SETTING[size])
+    """The seed's own rows, of which no other seed has one. Raises ValueError when there are too few for all seeds."""
+    rows, count = list(rows), SETTING[size]
+    if len(rows) < count * len(SEEDS):
+        raise ValueError(f"{len(SEEDS)} seeds need {count * len(SEEDS)} rows for {size!r}, there are {len(rows)}.")
+    return random.Random("items").sample(rows, len(rows))[seed * count : (seed + 1) * count]
+
+
+def _sums(size, numbers, seed):
+    """The seed's own sums, in the same way."""
+    return _some(digit_sums.draw(SETTING[size] * len(SEEDS), numbers, seed=size), size, seed)
 
 
 def _by_condition(found):
@@ -155,53 +170,51 @@ def _voted(asked, before, rows, samples):
     return bits(digit_sums.voted(texts) == sum(row) for texts, row in zip(zip(*drawn, strict=True), rows, strict=True))
 
 
-def shown(arm, numbers, seed):
-    """Examples of sums with their answers, one a line, of the form of an arm."""
-    write = {"answers": digit_sums.at_once, "steps": digit_sums.by_steps}[arm]
-    rows = digit_sums.draw(SETTING["shots"], numbers, seed=f"shown-{seed}")
-    return "".join(f"{digit_sums.question(row)}{write(row)}\n" for row in rows)
+def shown(arm, rows, seed):
+    """Examples of sums with their answers, one a line, of the form of an arm; none of them is among the rows."""
+    write, numbers = {"answers": digit_sums.at_once, "steps": digit_sums.by_steps}[arm], len(rows[0])
+    examples = digit_sums.draw(SETTING["shots"], numbers, seed=f"shown-{seed}", without=rows)
+    return "".join(f"{digit_sums.question(row)}{write(row)}\n" for row in examples)
 
 
 def words(asked, seed):
-    """Sums asked in words, plainly and step by step, and behind examples."""
-    rows = digit_sums.draw(SETTING["asked"], SETTING["few_numbers"], seed=f"asked-{seed}")
-    said = {}
-    for name, more in {"plain": "", "step by step": " Let's think step by step."}.items():
-        asks = [f"What is {digit_sums.question(row)[:-1]}?" for row in rows]
+    """Sums asked in words, plainly, with room to write before the answer, and step by step; and behind examples."""
+    rows = _sums("asked", SETTING["few_numbers"], seed)
+    asks, said, right = [f"What is {digit_sums.question(row)[:-1]}?" for row in rows], {}, {}
+    for name, more in prompt_parts.ASKED.items():
         texts = [ask + more if asked.turns else f"Question: {ask}\nAnswer:{more}" for ask in asks]
-        said[name] = asked.write(texts, new_tokens=SETTING["written"], lines=True)
+        before = ["The answer is" if asked.turns else " The answer is"] * len(rows)
+        if name != "plain":
+            written = asked.write(texts, new_tokens=SETTING["written"], lines=True)
+            own = [text.partition("Question:")[0].rstrip() for text in written]  # a base model goes on to ask itself
+            before = [f"{text}\nTherefore, the answer is" for text in own]
+        ends = asked.write(texts, new_tokens=SETTING["stated"], begun=before)
+        said[name] = [start + end for start, end in zip(before[:5], ends, strict=False)]
+        right[name] = bits(digit_sums.right(ends, rows, by=digit_sums.stated))
     for arm in ARMS:
-        said[f"shown {arm}"] = answers(asked, shown(arm, SETTING["few_numbers"], seed), rows, "greedy")
-    right = {name: bits(digit_sums.right(texts, rows)) for name, texts in said.items()}
-    return {"conditions": right, "said": {name: texts[:5] for name, texts in said.items()}}
+        texts = answers(asked, shown(arm, rows, seed), rows, "greedy")
+        said[f"shown {arm}"], right[f"shown {arm}"] = texts[:5], bits(digit_sums.right(texts, rows))
+    return {"conditions": right, "said": said}
 
 
 def votes(asked, seed):
     """Sums behind examples with answers and with steps, and many samples of steps that vote."""
-    rows, numbers = digit_sums.draw(SETTING["voted"], SETTING["numbers"], seed=f"voted-{seed}"), SETTING["numbers"]
-    right = {
-        arm: bits(digit_sums.right(answers(asked, shown(arm, numbers, seed), rows, "greedy"), rows)) for arm in ARMS
-    }
-    return {"conditions": right | {"voted": _voted(asked, shown("steps", numbers, seed), rows, SETTING["votes"])}}
+    rows = _sums("voted", SETTING["numbers"], seed)
+    right = {arm: bits(digit_sums.right(answers(asked, shown(arm, rows, seed), rows, "greedy"), rows)) for arm in ARMS}
+    return {"conditions": right | {"voted": _voted(asked, shown("steps", rows, seed), rows, SETTING["votes"])}}
 
 
 def heat(asked, seed):
-    """Right answers at each temperature, three samples one after another, and how many of the three differ."""
-    rows = digit_sums.draw(SETTING["items"] // 4, 2, seed=f"heat-{seed}")
+    """Right answers at each temperature, some samples one after another, and how many of them differ."""
+    rows = _sums("heated", 2, seed)
     right, different = {}, {}
     for degree in TEMPERATURES:
-        drawn = [answers(asked, shown("answers", 2, seed), rows, degree or "greedy", seed=n) for n in range(3)]
+        before, draws = shown("answers", rows, seed), range(SETTING["drawn"])
+        drawn = [answers(asked, before, rows, degree or "greedy", seed=n) for n in draws]
         right[str(degree)] = "".join(bits(digit_sums.right(texts, rows)) for texts in drawn)
-        read = [{digit_sums.read(text) for text in texts} for texts in zip(*drawn, strict=True)]
+        read = [set(map(digit_sums.read, texts)) for texts in zip(*drawn, strict=True)]
         different[str(degree)] = sum(map(len, read)) / len(read)
     return {"conditions": right, "different": different}
-
-
-FORM = 'Answer with a JSON object that has "sentiment" ("negative" or "positive"), "stars" (0 to 9) and "because".'
-EXAMPLES = (
-    ("A warm and funny film that never drags.", '{"sentiment": "positive", "stars": 8, "because": "warm and funny"}'),
-    ("Two hours of noise without a story.", '{"sentiment": "negative", "stars": 2, "because": "noise, no story"}'),
-)
 
 
 def answered(asked, seed):
@@ -214,25 +227,25 @@ def answered(asked, seed):
         }
     )
     rule = grammar.Constraint(language, asked.tokenizer, asked.ends)
-    rows, examples = _some(many_tasks.load("sentiment", test=SETTING["items"]).test, "json", seed), ""
+    rows, examples = _some(many_tasks.load("sentiment", test=SETTING["worded"]).test, "json", seed), ""
     valid, right, said = {}, {}, {}
     for name in ("asked", "shown"):
         if name == "shown":
-            examples = "".join(f"Review: {text}\nJSON:\n{answer}\n\n" for text, answer in EXAMPLES)
-        texts = [f"{FORM}\n\n{examples}Review: {row.text}\nJSON:\n" for row in rows]
+            examples = "".join(f"Review: {text}\nJSON:\n{answer}\n\n" for text, answer in prompt_parts.ANSWERED)
+        form = prompt_parts.FORM.format(SETTING["letters"])
+        texts = [f"{form}\n\n{examples}Review: {row.text}\nJSON:\n" for row in rows]
         for how, reshape in {name: None, f"{name}, grammar": rule}.items():
-            written = asked.write(texts, new_tokens=language.longest + 1, reshape=reshape)
-            read = [language.read(text) for text in written]
+            written = asked.write(texts, new_tokens=language.longest + 1, reshape=reshape, lines=reshape is None)
+            read = [language.read(text if reshape else prompting.object_in(text)) for text in written]
             valid[how], said[how] = bits(value is not None for value in read), written[:3]
-            right[how] = bits(
-                _label(value, text) == row.label for value, text, row in zip(read, written, rows, strict=True)
-            )
+            labels = [_label(value, text) for value, text in zip(read, written, strict=True)]
+            right[how] = bits(label == row.label for label, row in zip(labels, rows, strict=True))
     return {"valid": valid, "conditions": right, "said": said}
 
 
 def _label(value, text):
-    """Which of the two labels an answer gives: by its field, or by the only label word of a broken text."""
-    found = {value["sentiment"]} if value else set(re.findall("negative|positive", text.lower()))
+    """Which of the two labels an answer gives: by its field, or by the only label word of a broken text's beginning."""
+    found = {value["sentiment"]} if value else set(re.findall("negative|positive", text.split("\n\n")[0].lower()))
     return ("negative", "positive").index(found.pop()) if len(found) == 1 else None
 
 
@@ -258,18 +271,18 @@ def summary(points):
     Args:
         points: {name: what `measure` returned}.
     """
-    steps, form = [("step by step", "plain"), ("shown steps", "shown answers")], [
-        ("asked, grammar", "asked"), ("shown, grammar", "shown"), ("shown", "asked"),
-    ]  # fmt: skip
+    steps = [("step by step", "plain"), ("step by step", "room to write"), ("shown steps", "shown answers")]
+    form = [("asked, grammar", "asked"), ("shown, grammar", "shown"), ("shown", "asked")]
+    shares, told = prompt_effects.shares, [*form[0], *form[1]]  # nothing but items differs between their seeds
     found = {
         "parts": {model: prompt_effects.parts(points, model) for model in MODELS},
-        "words": {model: prompt_effects.shares(points, f"words-{model}", steps) for model in MODELS},
-        "grammar": {model: prompt_effects.shares(points, f"grammar-{model}", form) for model in MODELS},
-        "valid": {model: prompt_effects.shares(points, f"grammar-{model}", key="valid") for model in MODELS},
-        "votes": prompt_effects.shares(points, "votes", [("steps", "answers"), ("voted", "steps")]),
-        "heat": prompt_effects.shares(points, "heat", [("1.0", "0.0"), ("1.5", "0.0")]),
+        "words": {model: shares(points, f"words-{model}", steps, only_items=prompt_parts.ASKED) for model in MODELS},
+        "grammar": {model: shares(points, f"grammar-{model}", form, only_items=told) for model in MODELS},
+        "valid": {model: shares(points, f"grammar-{model}", key="valid", only_items=told) for model in MODELS},
+        "votes": shares(points, "votes", [("steps", "answers"), ("voted", "steps")]),
+        "heat": shares(points, "heat", [("1.0", "0.0"), ("1.5", "0.0")], samples=SETTING["drawn"]),
         "search": prompt_effects.searched(points, SETTING["tried"], SETTING["validation"]),
-        "taught": taught_apart(points),
+        "taught": prompt_effects.apart(points, SEEDS, ARMS, HOW),
         "wording": {
             model: {how: prompt_effects.wordings(points, model, how) for how in ("raw", "calibrated")}
             for model in MODELS
@@ -278,19 +291,3 @@ def summary(points):
         "manner": prompt_effects.manners(points["manner"]) if "manner" in points else {},
     }
     return {kind: table for kind, table in found.items() if table and any(table.values())}
-
-
-def taught_apart(points):
-    """{arm: its share right}, and what steps gain over answers at once, over the seeds that both arms have."""
-    both = [seed for seed in SEEDS if all(f"taught-{arm}-{seed}" in points for arm in ARMS)]
-    if not both:
-        return {}
-    joined = {}
-    for seed in both:
-        lines = {f"{arm}, {how}": points[f"taught-{arm}-{seed}"]["conditions"][how] for arm in ARMS for how in HOW}
-        joined[f"taught-{seed}"] = {
-            how: {name: row for name, row in lines.items() if name.endswith(how)} for how in HOW
-        }
-    pairs = [(f"{ARMS[1]}, {how}", f"{ARMS[0]}, {how}") for how in HOW]
-    found = prompt_effects.shares(joined, "taught", pairs[:1], key="greedy")
-    return found | prompt_effects.shares(joined, "taught", pairs[1:], key="voted")

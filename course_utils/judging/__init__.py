@@ -1,1 +1,1 @@
-"""How a model is judged, and how each judge is fooled: exams, old measures, bought tests, rankings, models."""
+"""What a prompt is worth, how a model is judged, and how each judge is fooled: exams, measures, rankings, models."""

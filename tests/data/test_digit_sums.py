@@ -39,3 +39,17 @@ def test_votes():
     assert sums.voted(["11,13", "12", "13"]) == 13
     assert sums.voted(["12", "13"]) == 12  # equally frequent: the first
     assert sums.voted(["so", "so", "9"]) == 9 and sums.voted(["so"]) == sums.NEVER
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        (" 13.", 13),
+        (" 13, since 4+7+2", 13),
+        (" 4 + 7 + 2 = 13", 13),
+        ("4+7=11, 11+2=13", 13),
+        ("none", sums.NEVER),
+    ],
+)
+def test_a_stated_number_stands_first_or_behind_the_last_sign(text, number):
+    assert sums.stated(text) == number and sums.right([text], [(4, 7, 2)], by=sums.stated) == [int(number == 13)]

@@ -7,7 +7,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from course_utils.data.many_tasks import Task
 from course_utils.data.prompts import Example
-from course_utils.evaluation.prompting import Asked
+from course_utils.evaluation.prompting import Asked, object_in
 from course_utils.models import convert
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -97,5 +97,19 @@ def test_answers_end_at_the_line_unless_they_may_go_on(plain, turns, tiny_tokeni
 
     assert plain.write(["the film"], new_tokens=4, reshape=forced)[0].rstrip() == "good"
     assert plain.write(["the film"], new_tokens=4, reshape=forced, lines=True)[0] == "good\ngoodgood"
+    assert plain.write(["the"], new_tokens=4, begun=[" film"]) == plain.write(["the film"], new_tokens=4)
+    with pytest.raises(ValueError, match="shorter"):
+        plain.write(["the", "film"], new_tokens=4, begun=[" film"])
     assert newline[0] in plain.ends and turns.ends == [0, 2]
     assert len(turns.write(["go", "film"], new_tokens=3)) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"a": 1}', '{"a": 1}'), ('Here:\n```json\n{\n "a": "}"\n}\n```', '{\n "a": "}"\n}'), ("none", "none"),
+        ('{a} then {"b": {"c": 2}} {"d": 3}', '{"b": {"c": 2}}'), ('{"a": 1', '{"a": 1'),
+    ],
+)  # fmt: skip
+def test_an_object_is_found_among_other_text(text, found):
+    assert object_in(text) == found

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 SMALL = {
     "items": 8,
-    "worded": 16,
+    "worded": 24,
     "unlabelled": 2,
     "searched": 8,
     "prompts": 4,
@@ -36,6 +36,9 @@ SMALL |= {
     "voted": 3,
     "votes": 2,
     "written": 3,
+    "heated": 4,
+    "drawn": 2,
+    "stated": 2,
     "json": 4,
     "letters": 3,
 }
@@ -72,11 +75,11 @@ def small(monkeypatch, tiny_model, tiny_tokenizer, chat):
     [
         ("parts-base-turn", ["".join(code) for code in itertools.product("i-", "c-", "x-", "o-")]),
         ("wording-base-source", list(prompt_parts.wordings("source"))),
-        ("words-base-0", ["plain", "step by step", "shown answers", "shown steps"]),
+        ("words-base-0", ["plain", "room to write", "step by step", "shown answers", "shown steps"]),
         ("votes-0", ["answers", "steps", "voted"]),
         ("heat-1", ["0.0", "0.3", "0.7", "1.0", "1.5"]),
         ("grammar-base-0", ["asked", "asked, grammar", "shown", "shown, grammar"]),
-        ("words-chat-1", ["plain", "step by step", "shown answers", "shown steps"]),
+        ("words-chat-1", ["plain", "room to write", "step by step", "shown answers", "shown steps"]),
     ],
 )
 def test_each_condition_is_judged_item_by_item(small, tmp_path, kind, names):
@@ -104,7 +107,7 @@ def test_a_grammar_makes_every_answer_parse(small, tmp_path):
     ("value", "text", "label"),
     [
         ({"sentiment": "positive"}, "", 1), (None, "It is Negative.", 0), (None, "negative or positive", None),
-        (None, "", None), ({"sentiment": "negative"}, "positive", 0),
+        (None, "", None), ({"sentiment": "negative"}, "positive", 0), (None, "bad: negative\n\nor positive", 0),
     ],
 )  # fmt: skip
 def test_a_broken_answer_still_counts_where_it_names_one_label(value, text, label):
@@ -153,7 +156,42 @@ def test_an_arm_is_taught_and_asked(small, tmp_path):
     assert set(table) == {f"{arm}, {how}" for arm in prompting.ARMS for how in prompting.HOW} | {
         f"steps, {how} over answers, {how}" for how in prompting.HOW
     }
-    assert prompting.taught_apart({"taught-steps-0": found}) == {}
+    assert "taught" not in prompting.summary({"taught-steps-0": found})
+
+
+def test_no_seed_has_an_item_of_another_and_no_example_is_asked(small):
+    for rows in ([prompting._sums("asked", 2, seed) for seed in prompting.SEEDS],
+                 [prompting._some(range(24), "searched", seed) for seed in prompting.SEEDS]):  # fmt: skip
+        assert len({row for own in rows for row in own}) == sum(map(len, rows)) == 3 * len(rows[0])
+    with pytest.raises(ValueError, match="3 seeds need 24 rows for 'searched', there are 23"):
+        prompting._some(range(23), "searched", 0)
+    rows = digit_sums.draw(79, 2, seed=0)
+    assert not set(prompting.shown("answers", rows, 0).split("\n")) & {
+        f"{digit_sums.question(r)}{sum(r)}" for r in rows
+    }
+
+
+def test_every_seed_finds_items_enough():
+    setting = prompting.SETTING
+    assert max(setting["searched"], setting["json"]) * len(prompting.SEEDS) <= setting["worded"]
+    assert setting["asked"] * len(prompting.SEEDS) <= 9 ** setting["few_numbers"]
+    assert setting["heated"] * len(prompting.SEEDS) <= 81 - setting["shots"]
+
+
+def test_what_is_written_first_is_not_read_as_the_answer(small, monkeypatch):
+    asked, rows = prompting.prompting.Asked(*prompting.base.load_base(), turns=False), [(4, 7), (1, 2)]
+    monkeypatch.setattr(prompting, "_sums", lambda *which: rows)
+    seen = []
+
+    def write(self, texts, *, new_tokens, lines=False, begun=None, **how):
+        seen.extend(begun or [])
+        return [" 4+7=11 and\n\nso on\nQuestion: What is 9?"] * 2 if lines else [" 4+7=11 or 3"] * 2
+
+    monkeypatch.setattr(prompting.prompting.Asked, "write", write)
+    found = prompting.words(asked, 0)["conditions"]
+    assert seen[:2] == [" The answer is"] * 2
+    assert seen[2:] == [" 4+7=11 and\n\nso on\nTherefore, the answer is"] * 4
+    assert found["plain"] == found["step by step"] == "10" and found["shown answers"] == "01"
 
 
 def test_nothing_measured_is_no_table():

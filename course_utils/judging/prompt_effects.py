@@ -79,29 +79,53 @@ def triple(estimate):
     return [estimate.mean, estimate.low, estimate.high]
 
 
-def over_seeds(points, kind, name, key="conditions"):
+def over_seeds(points, kind, name, key="conditions", samples=1):
     """(S, N) of right answers under one condition, a row for each seed that was measured.
 
     Args:
         points: {name of a point: what was measured}. kind: what the points' names begin with, as "words-base".
+        samples: how often a line asks all its items, one time after the other; an item then counts by its mean.
     """
     rows = [point[key][name] for label, point in points.items() if label.rpartition("-")[0] == kind]
-    return torch.stack([line(row) for row in rows]) if rows else None
+    return torch.stack([line(row).view(samples, -1).mean(0) for row in rows])
 
 
-def shares(points, kind, pairs=(), key="conditions"):
+def shares(points, kind, pairs=(), key="conditions", samples=1, only_items=()):
     """{condition: its share right with interval; "ours over rival": the paired gain}, {} when nothing is measured.
 
     Args:
         pairs: (ours, rival) conditions. key: "conditions", or another table of such lines, as "valid".
+        samples: as for `over_seeds`.
+        only_items: conditions whose seeds differ in their items and in nothing else (no examples, weights or samples of
+            their own): their items stand in one row, since resampling seeds as well would count chance twice.
     """
     first = next((point for label, point in points.items() if label.rpartition("-")[0] == kind), None)
     if first is None:
         return {}
-    rows = {name: over_seeds(points, kind, name, key) for name in first[key]}
+    rows = {name: over_seeds(points, kind, name, key, samples) for name in first[key]}
+    rows = {name: right.reshape(1, -1) if name in only_items else right for name, right in rows.items()}
     found = {name: triple(comparison.mean_interval(right)) for name, right in rows.items()}
     for ours, rival in pairs:
         found[f"{ours} over {rival}"] = triple(comparison.paired_difference(rows[ours], rows[rival]))
+    return found
+
+
+def apart(points, seeds, arms, how):
+    """{"arm, how": its share right}, and what the second arm gains over the first, over the seeds that both have.
+
+    Args:
+        points: of kind taught. seeds: to look for. arms: two. how: the conditions, whose items may be of other numbers.
+    """
+    both = [seed for seed in seeds if all(f"taught-{arm}-{seed}" in points for arm in arms)]
+    found = {}
+    for way in how if both else ():
+        joined = {
+            f"taught-{seed}": {
+                way: {f"{arm}, {way}": points[f"taught-{arm}-{seed}"]["conditions"][way] for arm in arms}
+            }
+            for seed in both
+        }
+        found |= shares(joined, "taught", [(f"{arms[1]}, {way}", f"{arms[0]}, {way}")], key=way)
     return found
 
 
@@ -163,7 +187,9 @@ def wordings(points, model, how):
 
 def searched(points, tried, validation):
     """{validation items: {prompts tried: {"validation", "test": [lead of each seed]}}}."""
-    rows = [torch.stack(list(map(line, point["right"]))) for label, point in points.items() if "search-" in label]
+    rows = [
+        torch.stack(list(map(line, point["right"]))) for name, point in points.items() if name.startswith("search-")
+    ]
     if not rows:
         return {}
     found = {}

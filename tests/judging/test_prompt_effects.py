@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from course_utils.evaluation import prompt_effects as effects
+from course_utils.judging import prompt_effects as effects
 
 CODES = ["".join(parts) for parts in itertools.product("i-", "c-", "x-", "o-")]
 
@@ -95,6 +95,31 @@ def test_shares_and_gains_over_seeds():
     assert found["a"][1] <= 0.5 <= found["a"][2]
     assert effects.shares(points, "words-base", key="valid")["a"] == pytest.approx([1, 1, 1])
     assert effects.shares(points, "words-chat") == {}
+
+
+def test_an_item_asked_twice_is_one_item():
+    points = {f"heat-{seed}": {"conditions": {"hot": "1100" + "1000"}} for seed in (0, 1)}
+    assert effects.over_seeds(points, "heat", "hot", samples=2).tolist() == [[1, 0.5, 0, 0]] * 2
+    assert effects.shares(points, "heat", samples=2)["hot"][0] == 0.375
+
+
+def test_seeds_that_differ_in_items_alone_stand_in_one_row():
+    rows = {0: "1" * 90 + "0" * 10, 1: "1" * 10 + "0" * 90}
+    points = {f"words-base-{seed}": {"conditions": {"a": row, "b": row}} for seed, row in rows.items()}
+    found = effects.shares(points, "words-base", only_items=("a",))
+    assert found["a"][0] == found["b"][0] == 0.5
+    assert found["a"][2] - found["a"][1] < 0.16 < 0.5 < found["b"][2] - found["b"][1]
+
+
+def test_arms_are_compared_over_the_seeds_that_both_have():
+    def point(greedy, voted):
+        return {"conditions": {"greedy": greedy, "voted": voted}}
+
+    points = {"taught-a-0": point("1000", "10"), "taught-b-0": point("1110", "11"), "taught-b-1": point("1111", "11")}
+    found = effects.apart(points, (0, 1), ("a", "b"), ("greedy", "voted"))
+    assert found["a, greedy"][0] == 0.25 and found["b, greedy"][0] == 0.75
+    assert found["b, greedy over a, greedy"][0] == 0.5 and found["b, voted over a, voted"][0] == 0.5
+    assert effects.apart({"taught-b-1": point("1", "1")}, (0, 1), ("a", "b"), ("greedy",)) == {}
 
 
 def test_manners_are_paired_with_nobody():
