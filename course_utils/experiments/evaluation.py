@@ -3,9 +3,9 @@
 Written down before the run. Models: "base", "chat" (SmolLM2 135M Instruct, its own turns), "sft" and "ppo" (notebooks
 07 and 09, Gemma's turns). Minutes: of one slow core, as estimated before the run.
 
+    taught-S       the pipeline of seed S: SFT, both reward models, PPO, left in the stage cache; 13 minutes
     exam-MODEL-K   100 items of each of five kinds, by letter, by likelihood, a byte, less its own likelihood, and
                    without the question: three log p a choice, from which every rule is read; 2 to 6 minutes
-    taught-S       the pipeline of seed S: SFT, both reward models, PPO, left in the stage cache; 13 minutes
     probe-MODEL    80 questions, half of them about things that were invented: what is written, and whether it says so;
                    log-odds of he and she, of good and bad words, behind sentences one word apart; 4 minutes
     bought-S       LoRA on 24 items of the knowledge test with their answers, and its score on these, on these reworded
@@ -15,8 +15,9 @@ Written down before the run. Models: "base", "chat" (SmolLM2 135M Instruct, its 
     judge-S        who orders pairs of people's sentences as the panel does: both models asked in both orders and for a
                    grade, reward models, one person, length; and whether models prefer their own kind; 11 minutes
 
-sft and ppo are those of seed 0. A point reads what an earlier one left: run them in order. Baselines: chance, and the
-model without the question; the base model; before the tuning; a person and an empty answer; one person, and length.
+sft and ppo are those of seed 0. A point reads what an earlier stage left: one by itself comes after these. Baselines:
+chance, and the model without the question; the base model; before the tuning; a person and an empty answer; one person,
+and length.
 Interval: 95 %, over the items of all seeds, paired where both sides read the same ones. With 0 inside it says nothing.
 """
 
@@ -50,12 +51,17 @@ SETTING = {
     "seen": 24, "longest": 220, "epochs": 12, "batch_size": 8, "learning_rate": 1e-3, "rotations": (1, 2),
     "openings": 64, "answer_tokens": 24, "pairs": 200, "same_sign": 100,
 }  # fmt: skip
-POINTS = (
-    *(f"taught-{seed}" for seed in SEEDS),
-    *(f"exam-{model}-{kind}" for model in EXAMINED for kind in exams.KINDS),
-    *(f"probe-{model}" for model in MODELS),
-    *(f"{kind}-{seed}" for kind in ("bought", "arena", "judge") for seed in SEEDS),
+# What a stage reads was left by one before it; within one, two points may go side by side. The longest come first
+STAGES = (
+    tuple(f"taught-{seed}" for seed in SEEDS),
+    (
+        *(f"{kind}-{seed}" for kind in ("bought", "arena") for seed in SEEDS),
+        *(f"exam-{model}-{kind}" for model in EXAMINED for kind in exams.KINDS),
+        *(f"probe-{model}" for model in MODELS),
+    ),
+    tuple(f"judge-{seed}" for seed in SEEDS),
 )
+POINTS = tuple(point for stage in STAGES for point in stage)
 
 
 def measure(point, run, folder):

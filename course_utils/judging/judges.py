@@ -1,7 +1,8 @@
 """A model as judge: asked about pairs in both orders, and for grades by a rubric; what place and length do to it.
 
 Shapes: N pairs. Odds are log p(A) − log p(B): above zero the judge takes what stands first.
-A verdict is read from two label words, never from a text, so none is unreadable.
+A verdict is read from label words, never from a text, so none is unreadable. Digits have no token with a space of their
+own: the space before a grade stands in the prompt.
 """
 
 import torch
@@ -11,7 +12,7 @@ from course_utils.evaluation import comparison
 PAIR = "Two sentences of film reviews.\n{text}\nWhich of them speaks better of its film, A or B?\nAnswer:"
 RUBRIC = (
     "Grade a sentence of a film review from 1 to 9.\n1: scorn, nothing good about the film.\n"
-    "5: neither praise nor scorn.\n9: praise without reserve.\nSentence: {text}\nGrade:"
+    "5: neither praise nor scorn.\n9: praise without reserve.\nSentence: {text}\nGrade: "
 )
 
 
