@@ -16,7 +16,7 @@ from course_utils.setup import environment as set_up
 ROOT = Path(__file__).resolve().parents[2]
 GUARD = ROOT / "tests" / "guard"
 SANITIZE = ROOT / "tests" / "nbval_sanitize.cfg"  # progress bars
-CELL_SECONDS = 1800  # a cell that takes longer hangs; one may train all stages that its notebook needs, on a slow machine
+CELL_SECONDS = 1800  # a cell that takes longer hangs: one may train all stages that its notebook needs
 NOTHING_COLLECTED = 5  # pytest's exit status
 UNIT = "unit tests"
 PYTEST = (sys.executable, "-m", "pytest")

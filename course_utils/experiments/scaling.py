@@ -97,7 +97,7 @@ def rate_of(point, planned, folder):
         return planned.rate
     rule = scaling_summary.rate_rule(results(folder, grid.TRIED))
     if planned.kept:
-        return scaling_summary.rate_by(rule, grid.FITTED[0], grid.BUDGETS[1])
+        return scaling_summary.rate_by(rule, grid.ROWS[0], grid.BUDGETS[1])
     rate = scaling_summary.rate_by(rule, planned.size, planned.tokens)
     if point in grid.RIVAL:  # as much above or below its best at RIVAL_AT as the rule has it
         tried = [name for name, run in grid.TUNE.items() if run.kind == planned.kind]

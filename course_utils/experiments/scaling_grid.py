@@ -37,16 +37,16 @@ SIZES = {  # width, layers, heads
     "32x2": (32, 2, 2), "48x2": (48, 2, 2), "64x3": (64, 3, 4), "96x3": (96, 3, 4), "128x4": (128, 4, 4),
     "176x4": (176, 4, 4), "224x4": (224, 4, 4), "40x2": (40, 2, 2), "24x2": (24, 2, 2),
 }  # fmt: skip
-FITTED, LARGEST, LIVE = tuple(SIZES)[:6], "224x4", "40x2"
+ROWS, LARGEST, LIVE = tuple(SIZES)[:6], "224x4", "40x2"
 BUDGETS, MORE = tuple(2**power for power in (17, 18, 19, 20)), 2**21
 LARGEST_TOKENS, LIVE_TOKENS = 2_810 * A_STEP, recipes.of("04", "cpu").tokens
-LINES = {"low": (5e11, ("24x2", *FITTED[:5])), "middle": (1.6e12, FITTED), "high": (5e12, FITTED[1:])}
+LINES = {"low": (5e11, ("24x2", *ROWS[:5])), "middle": (1.6e12, ROWS), "high": (5e12, ROWS[1:])}
 RATES, RIVAL_RATES = (4e-3, 1e-2, 2.5e-2, 6e-2, 1.5e-1), (1e-3, 3e-3, 1e-2, 3e-2)
 TRIED_AT = (
     *[(size, BUDGETS[1]) for size in ("32x2", "64x3", "128x4", "176x4")], ("48x2", BUDGETS[3]), ("96x3", BUDGETS[3]),
     ("48x2", MORE), ("64x3", MORE),
 )  # fmt: skip
-SEEDED, SEEDS, WARM_STEPS, TIMES, REPEATED = FITTED[:5], (1, 2), 300, (4, 64), ("48x2",)
+SEEDED, SEEDS, WARM_STEPS, TIMES, REPEATED = ROWS[:5], (1, 2), 300, (4, 64), ("48x2",)
 AGAIN_AT = {(size, MORE): (*SEEDS, 3) for size in SEEDED} | {
     (size, 2 * MORE): SEEDS for size in ("32x2", "64x3", "96x3")
 }
@@ -131,8 +131,8 @@ def on_line(flops, size):
 
 def _grid():
     found = {}
-    for size in FITTED:
-        last = BUDGETS[-2] if size == FITTED[-1] else BUDGETS[-1] if size == FITTED[-2] else MORE
+    for size in ROWS:
+        last = BUDGETS[-2] if size == ROWS[-1] else BUDGETS[-1] if size == ROWS[-2] else MORE
         for tokens in [tokens for tokens in (*BUDGETS, MORE) if tokens <= last]:
             on_the_way = tuple(budget for budget in BUDGETS if budget < tokens) if tokens == last else ()
             found[f"grid-{size}-{tokens}"] = Run(size, tokens, evaluate=on_the_way)
@@ -147,6 +147,7 @@ LONGER = ("32x2", 2 * MORE), ("64x3", 2 * MORE), ("96x3", 2 * MORE), ("128x4", M
 GRID = _grid() | {f"grid-{size}-{tokens}": Run(size, tokens) for size, tokens in LONGER}
 LINE = {f"{n}-{size}": Run(size, on_line(flops, size)) for n, (flops, sizes) in LINES.items() for size in sizes}
 LEAST_STEPS = 2_000  # of a run that is fitted: shorter ones fall the faster the longer they are, which no power does
+EARLIER_LEAST = 1_000  # with which a first law was fitted, whose interval was wider; what the cut does is shown
 BIG = {"largest": Run(LARGEST, LARGEST_TOKENS)}
 AGAIN = {f"again-{s}-{d}-{seed}": Run(s, d, seed) for (s, d), seeds in AGAIN_AT.items() for seed in seeds}
 RECITE = {f"recite-{size}-{n}": Run(size, BUDGETS[3], n, times=RECITED) for size in SEEDED for n in (0, *SEEDS)}
@@ -157,6 +158,7 @@ MIX = {f"mix-{m}-{seed}": Run(MIXED_AT, MIXED_TOKENS, seed, mixture=m) for seed 
 TUNE = {f"tune-{kind}-{r:g}": Run(RIVAL_AT, RIVAL_TOKENS, rate=r, kind=kind) for kind in RIVALS for r in RIVAL_RATES}
 RIVAL = {f"rival-{kind}-{size}": Run(size, RIVAL_TOKENS, kind=kind) for kind in RIVALS for size in RIVAL_SIZES}
 FIT = {name: run for name, run in (GRID | LINE | AGAIN).items() if run.steps >= LEAST_STEPS}
+FITTED = tuple(sorted({run.size for run in FIT.values()}, key=lambda size: counted(size)[0]))
 RUNS = TRIED | GRID | LINE | BIG | AGAIN | RECITE | WARM | KEPT | REPEATS | MIX | TUNE | RIVAL
 # Each waits for all before it; within one, two runs may go side by side. The longest come first
 STAGES = (

@@ -149,24 +149,30 @@ def minimum(points):
 
 
 def kaplan(points):
-    """{"count": {"all", "blocks"}, "points": {"long", "short too"}} by laws, each [exponent, low, high], and "line".
+    """{"count": {"all", "blocks"}, "points": {"long", "earlier", "short too"}} by laws, each [exponent, low, high].
 
-    "line": {"own", "warm", "kept": `minimum`} of the low line, without and with a fault; None before these are run.
+    "earlier" are the runs of EARLIER_LEAST steps or more.
+
+    Beside them "line": {"own", "warm", "kept": `minimum`} of the low line, without and with a fault; None before these
+    are run.
     """
     fitted, every = chosen(points, grid.FIT), chosen(points, (*grid.FIT, *grid.GRID, *grid.LINE))
     if not every:
         return None
     there = chosen(points, (*grid.WARM, *grid.KEPT))
     long, arms = _exponent(runs_of(fitted)), {"own": "", "warm": "warm-", "kept": "kept-"}
+    earlier = {name: point for name, point in every.items() if point["tokens"] >= grid.EARLIER_LEAST * grid.A_STEP}
     return {
         "count": {"all": long, "blocks": _exponent(runs_of(fitted, "block_weights"))},
-        "points": {"long": long, "short too": _exponent(runs_of(every))},
+        "points": {
+            "long": long, "earlier": _exponent(runs_of(earlier)), "short too": _exponent(runs_of(every)),
+        },
         "line": there and {arm: minimum(_line(points, f"{start}low-")) for arm, start in arms.items()},
     }  # fmt: skip
 
 
 def _exponent(runs):
-    fitted = scaling.fit(*runs, resamples=200)
+    fitted = scaling.fit(*runs)
     return [fitted.law.exponent, *fitted.interval(lambda law: law.exponent)]
 
 

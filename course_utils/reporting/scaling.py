@@ -13,6 +13,8 @@ PARTS = (
     "rates", "fit", "largest", "lines", "kaplan", "noise", "recovery", "recited", "repeats", "mixtures", "rivals",
 )  # fmt: skip
 EMPTY = {"setting": {}, "summary": dict.fromkeys(PARTS), "points": {}}
+AIMED = 0.03  # half the width of the interval of a prediction, as a share of the loss
+PUBLISHED = {"Chinchilla's": 0.5, "Kaplan's": 0.73}
 SHADES = (plots.OURS, plots.BASELINE, plots.HUMAN, plots.MUTED, "#8c6d1f", "#7a3e9d")
 
 
@@ -48,15 +50,16 @@ def short(count):
 
 
 def show_grid(record):
-    """A table of the grid: a row a size, a column a budget of tokens, nats a token on held-out documents."""
+    """A table of the grid: a row a size, a column a budget of tokens, nats a token; runs in brackets are not fitted."""
     rows = []
-    for size in grid.FITTED:
+    for size in grid.ROWS:
         row = {"size": size, "weights": short(grid.counted(size)[0])}
         for tokens in (*grid.BUDGETS, grid.MORE, 2 * grid.MORE):
-            point = record["points"].get(f"grid-{size}-{tokens}", {})
-            row[short(tokens)] = f"{point['loss']:.3f}" if "loss" in point else None
+            name = f"grid-{size}-{tokens}"
+            loss = record["points"].get(name, {}).get("loss")
+            row[short(tokens)] = None if loss is None else f"{loss:.3f}" if name in grid.FIT else f"({loss:.3f})"
         rows.append(row)
-    tables.show(rows, title="nats a token, by tokens read")
+    tables.show(rows, title="nats a token, by tokens read; in brackets: too short a run, not fitted")
 
 
 def show_rates(record):
@@ -83,7 +86,30 @@ def show_law(record):
                 "Hoffmann 2022": f"{published[0]:.3f}", "Besiroglu 2024": f"{published[1]:.3f}",
             }
         )  # fmt: skip
-    tables.show(rows, title=f"{fitted['runs']} runs; the law misses them by {fitted['left']:.2%}")
+    tables.show(rows, title=f"{fitted['runs']} runs; the law misses them by {fitted['left']:.2%} (root mean square)")
+    print(
+        "off the law by more than seeds differ:", ", ".join(misses(record)) or "no size and budget with several seeds"
+    )
+
+
+def misses(record):
+    """The sizes and budgets whose mean over seeds lies off the law by two standard errors: its form, and not noise."""
+    fitted, noise, groups, found = law(record), record["summary"]["noise"], {}, []
+    for point in (record["points"][name] for name in grid.FIT):
+        left = np.log(point["loss"] / fitted.loss(point["weights"], point["tokens"]))
+        groups.setdefault((point["size"], point["tokens"]), []).append(left)
+    for (size, tokens), left in groups.items():
+        mean = np.mean(left)
+        if len(left) > 1 and abs(mean) > 2 * noise / np.sqrt(len(left)):
+            side = "above" if mean > 0 else "below"
+            found.append(f"{size} at {short(tokens)} ({len(left)} seeds, {abs(mean):.1%} {side})")
+    return found
+
+
+def allowed(low, high):
+    """A sentence: which of the published exponents of the best size an interval holds."""
+    says = [f"{'allows' if low <= value <= high else 'excludes'} {who} {value:.2f}" for who, value in PUBLISHED.items()]
+    return f"our interval, {low:.2f} to {high:.2f}, {' and '.join(says)}"
 
 
 def show_prediction(record, live=()):
@@ -115,6 +141,7 @@ def show_prediction(record, live=()):
         ax.set_xscale("log")
     wide = (high - low) / 2 / said
     print(f"said on {point['predicted']['written']}: {numbers.recorded(said, (low, high))} nats a token, ± {wide:.1%}")
+    print("its half-width is", "within" if wide <= AIMED else "wider than", f"the {AIMED:.0%} that were aimed at")
     inside = "inside" if low <= found["found"] <= high else "outside of"
     times = place / point["predicted"]["most_fitted_compute"]
     print(
@@ -142,6 +169,13 @@ def show_lines(record):
             row | {"by the law": short(weights), "its tokens": short(tokens), "a weight": f"{tokens / weights:.0f}"}
         )
     tables.show(rows)
+    inside = {name: of["minimum"]["weights"] for name, of in found.items() if (of["minimum"] or {}).get("inside")}
+    said = f"{len(inside)} of {len(found)} parabolas have their best size among those tried"
+    if len(inside) > 1:
+        said += (
+            f"; by these a = {scaling.power([grid.LINES[name][0] for name in inside], list(inside.values()))[0]:.2f}"
+        )
+    print(said)
 
 
 def show_kaplan(record):
@@ -150,27 +184,46 @@ def show_kaplan(record):
         return
     names = {
         ("count", "all"): "all weights, the head once", ("count", "blocks"): "weights without the embedding and head",
-        ("points", "short too"): f"all weights, runs of less than {grid.LEAST_STEPS:,} steps among the fitted ones",
+        ("points", "earlier"): f"all weights, every run of {grid.EARLIER_LEAST:,} steps or more fitted",
+        ("points", "short too"): "all weights, every run fitted, however short",
     }  # fmt: skip
     rows = [
         {"counted or trained so": label, "exponent": numbers.recorded(found[a][b][0], found[a][b][1:])}
         for (a, b), label in names.items()
     ]
     tables.show(rows, title="a in: best size ∝ compute^a (Kaplan 2020: 0.73, Hoffmann 2022: 0.50)")
+    own = found["count"]["all"][0]
+    for (a, b), label in list(names.items())[1:]:
+        moved, nearer = found[a][b][0] - own, abs(found[a][b][0] - 0.73) < abs(own - 0.73)
+        said = f"{moved:+.2f}".replace("-", "−")
+        print(f"{label}: a moves by {said},", "towards" if nearer else "away from", "Kaplan's")
 
 
 def show_shares(record):
-    """Of the loss above E, the share that more tokens would take away, by size and budget; the rest is size."""
+    """Of the loss above E, the share that more tokens would take away, by fitted size and budget; the rest is size."""
     if not (fitted := law(record)):
         return
     rows = []
     for size in grid.FITTED:
         row = {"size": size}
-        for tokens in (grid.BUDGETS[3], grid.MORE, 2 * grid.MORE):
+        for tokens in (grid.MORE, 2 * grid.MORE, 4 * grid.MORE):
             of_size, of_data = fitted.reducible(grid.counted(size)[0], tokens)
             row[short(tokens)] = f"{of_data / (of_size + of_data):.0%}"
         rows.append(row)
     tables.show(rows, title="share of the reducible loss that is due to finite data, by the law")
+
+
+def share_of_text(fitted, size, tokens):
+    """A sentence: the share of the reducible loss that is due to finite text, with its interval, by a scaling.Fit."""
+
+    def share(law):
+        of_size, of_data = law.reducible(grid.counted(size)[0], tokens)
+        return float(of_data / (of_size + of_data))
+
+    low, high = fitted.interval(share)
+    side = "more than half of it is" if low > 0.5 else "less than half of it is" if high < 0.5 else "perhaps half is"
+    found = numbers.estimate(share(fitted.law), (low, high), percent=True)
+    return f"{size} at {short(tokens)}: {found} – {side} due to finite text"
 
 
 def show_recovery(record):
@@ -205,7 +258,7 @@ def show_joint(fitted):
 
 def show_left(record, law):
     """What a scaling.Law leaves of each run, by its steps: the fitted ones, and shorter ones that it has not seen."""
-    alt = "the marks of long runs lie around zero; those of short runs leave it, the further the shorter they are"
+    alt = "a mark a run over its steps; at zero the law is right; the short runs were not fitted"
     title, label = "What the law leaves", "loss − law, % of the loss"
     with plots.axes(title=title, xlabel="steps of the run", ylabel=label, alt=alt, size=(9, 4)) as ax:
         short_ones = [name for name in (*grid.GRID, *grid.LINE) if name not in grid.FIT]
@@ -218,41 +271,3 @@ def show_left(record, law):
             ax.plot([point["steps"] for point in points], left, "o", color=color, label=label)
         ax.axhline(0, color=plots.MUTED)
         ax.set_xscale("log")
-
-
-def show_early(record):
-    """What a run looks like that is read off on its way, its schedule made for more, beside one of its own."""
-    if not part(record, "kaplan"):
-        return
-    points, rows, tokens = record["points"], [], grid.BUDGETS[3]
-    for name, run in grid.GRID.items():
-        early = points[name].get("curve", {}).get(str(tokens))
-        if early is not None:
-            own = points[f"grid-{run.size}-{tokens}"]["loss"]
-            rows.append(
-                {"size": run.size, "a run of its own": f"{own:.3f}", "read off a longer one": _signed(early - own)}
-            )
-    tables.show(rows, title=f"nats a token after {short(tokens)} tokens")
-
-
-def show_faults(record):
-    """What a warm-up too long and one rate for all sizes cost at equal compute, and where they move the best size."""
-    line = (record["summary"]["kaplan"] or {}).get("line")
-    if not line:
-        print("not recorded yet: warm-up and rate")
-        return
-    points, rows = record["points"], []
-    for size in grid.LINES["low"][1]:
-        own, *spoiled = (points[f"{arm}low-{size}"].get("loss") for arm in ("", "warm-", "kept-"))
-        costs = ["no number" if loss is None else _signed(loss - own) for loss in spoiled]
-        steps = f"{grid.LINE[f'low-{size}'].steps:,}"
-        row = {"size": size, "steps": steps, "its own": f"{own:.3f}", "long warm-up": costs[0]}
-        rows.append(row | {"one rate for all": costs[1]})
-    tables.show(rows, title=f"nats a token, {grid.LINES['low'][0]:.1e} FLOPs each")
-    best = {"own": "its own", "warm": "long warm-up", "kept": "one rate"}
-    sizes = [f"{label} {short(line[arm]['weights'])}" for arm, label in best.items() if line[arm]]
-    print("best size by a parabola:", ", ".join(sizes))
-
-
-def _signed(difference):
-    return f"{difference:+.3f}".replace("-", "−")

@@ -22,7 +22,7 @@ TOP = {"checks", "commands", "setup", "__main__"}  # on top of the rooms: they m
 FORBIDDEN_IMPORTS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 FILE_LINES, FUNCTION_LINES = 300, 40
 # Lines of code without blanks, comments and docstrings: what the course is about, and what runs it from outside
-ROOM_LINES, OUTSIDE_LINES = 18493, 2350
+ROOM_LINES, OUTSIDE_LINES = 18572, 2350
 ROOM_MODULES = 20
 
 

@@ -12,8 +12,8 @@ from course_utils.reporting import reference, scaling, scaling_arms
 
 SHOWN = (
     scaling.show_rates, scaling.show_law, scaling.show_prediction, scaling.show_lines, scaling.show_kaplan,
-    scaling.show_shares, scaling.show_recovery, scaling.show_early, scaling.show_faults, scaling_arms.show_repeats,
-    scaling_arms.show_mixtures, scaling_arms.show_rivals, scaling_arms.show_int4,
+    scaling.show_shares, scaling.show_recovery, scaling_arms.show_early, scaling_arms.show_faults,
+    scaling_arms.show_repeats, scaling_arms.show_mixtures, scaling_arms.show_rivals, scaling_arms.show_int4,
 )  # fmt: skip
 
 
@@ -41,9 +41,11 @@ def test_everything_is_said(record, capsys):
     for words in (
         "128x4", "658k", "Besiroglu 2024", "100k weights: ", "said on 2026-01-01: 3.300 [3.200, 3.400]",
         "± 3.0%", "the interval, at 4.0 × the compute", "by the law", "weights without the embedding and head",
-        "over the even mixture", "experts-compute", "formula", "8 right", "94%",
+        "against the even mixture", "experts-compute", "by the formula", "8 right", "94%",
         "correlation over 20 resamples: α and β ≈",
-        "100 sets of made runs, noise 0.30% (between seeds 0.20%)",
+        "100 sets of made runs, noise 0.30% (between seeds 0.20%)", "its half-width is wider than the 3% that were",
+        "every run of 1,000 steps or more fitted: a moves by ", "of 3 parabolas have their best size among", "unique",
+        "one curve over the loss explains ", "10 to 30 tokens a weight: +0.100 nats a token over ", "factor of 1.00",
     ):  # fmt: skip
         assert words in said, words
 
@@ -55,6 +57,45 @@ def test_nothing_says_what_is_missing(capsys):
     scaling_arms.show_recited(scaling.EMPTY, 8)
     scaling_arms.show_ability(scaling.EMPTY, 8)
     assert capsys.readouterr().out.count("not recorded yet") == len(SHOWN) + 3  # a prediction lacks two parts
+
+
+def test_runs_that_are_not_fitted_stand_in_brackets(record, capsys):
+    scaling.show_grid(record)
+    said, points = capsys.readouterr().out, record["points"]
+    for name, run in grid.GRID.items():
+        loss = f"{points[name]['loss']:.3f}"
+        assert (f"({loss})" in said) == (run.steps < grid.LEAST_STEPS) and loss in said
+
+
+def test_a_size_is_off_the_law_where_all_its_seeds_are(record):
+    law, points = laws.Law(**record["summary"]["fit"]["law"]), dict(record["points"])
+    for name in grid.FIT:
+        spread = 0.01 * (grid.FIT[name].seed - 1) if "48x2" in name else 0  # seeds on both sides
+        loss = law.loss(points[name]["weights"], points[name]["tokens"]) * (1 + spread)
+        points[name] = points[name] | {"loss": loss * (0.98 if "64x3-4194304" in name else 1)}
+    summary = record["summary"] | {"noise": 0.005}
+    assert scaling.misses({"summary": summary, "points": points}) == ["64x3 at 4.19M (3 seeds, 2.0% below)"]
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ((0.4, 0.6), "allows Chinchilla's 0.50 and excludes Kaplan's 0.73"),
+        ((0.6, 0.8), "excludes Chinchilla's 0.50 and allows Kaplan's 0.73"),
+        ((0.1, 0.3), "excludes Chinchilla's 0.50 and excludes Kaplan's 0.73"),
+    ],
+)
+def test_an_interval_allows_what_it_holds(ends, said):
+    assert scaling.allowed(*ends) == f"our interval, {ends[0]:.2f} to {ends[1]:.2f}, {said}"
+
+
+def test_the_share_of_text_is_that_of_its_term():
+    law = laws.Law(1.0, 2.0, 6.0, 0.0, 0.0)  # two nats of size, six of text
+    fitted = laws.Fit(law, [law] * 3, None)
+    said = scaling.share_of_text(fitted, "32x2", 2**21)
+    assert said.startswith("32x2 at 2.1M: ≈75") and said.endswith("more than half of it is due to finite text")
+    few = laws.Law(1.0, 6.0, 2.0, 0.0, 0.0)
+    assert "perhaps half is due" in scaling.share_of_text(laws.Fit(law, [law, few], None), "32x2", 2**21)
 
 
 class Drawn(list):
@@ -81,8 +122,8 @@ def test_a_run_below_the_law_is_drawn_below_zero(record, monkeypatch):
 
 
 def test_faults_are_shown_against_the_run_without(record, capsys):
-    scaling.show_early(record)
-    scaling.show_faults(record)
+    scaling_arms.show_early(record)
+    scaling_arms.show_faults(record)
     said, points = capsys.readouterr().out, record["points"]
     for arm in ("warm", "kept"):
         cost = points[f"{arm}-low-64x3"]["loss"] - points["low-64x3"]["loss"]

@@ -49,3 +49,24 @@ def test_exact_spans_come_suddenly_and_nats_do_not(record):
     found = scaling_arms.suddenness(record, 8)
     assert len(found) == 3 and all(exact > 0.5 > nats for exact, nats in found)
     assert list(record["summary"]["recited"]) == list(grid.SEEDED) and scaling_arms.suddenness(scaling.EMPTY, 8) == []
+
+
+def test_a_trend_needs_intervals_that_lie_apart():
+    near, far = (1, "48x2", -0.05, -0.07, -0.03), (2, "96x3", -0.20, -0.22, -0.18)
+    assert scaling_arms._trend(near, far) == "gains on Gemma's parts from 48x2 to 96x3, −0.050 to −0.200"
+    assert scaling_arms._trend(far, near).startswith("falls back behind Gemma's parts")
+    assert scaling_arms._trend(near, (2, "96x3", -0.08, -0.10, -0.06)).startswith("no trend from 48x2 to 96x3")
+
+
+def test_repeats_are_held_against_new_text_and_the_formula_against_the_law(record, capsys):
+    found = {
+        "48x2": {
+            "16": {"found": 4.0, "if_new": 3.5, "by_2023": 3.9},
+            "4": {"found": 3.6, "if_new": 3.5, "by_2023": 3.7},
+        }
+    }
+    scaling_arms.show_repeats({**record, "summary": record["summary"] | {"repeats": found}})
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("48x2")]
+    new = scaling.law(record).loss(grid.counted("48x2")[0], 2**20)
+    assert [line[1:5] for line in lines] == [["4", "262k", "3.600", "+0.100"], ["16", "65.5k", "4.000", "+0.500"]]
+    assert [line[5] for line in lines] == [f"{said - new:+.3f}".replace("-", "−") for said in (3.7, 3.9)]
