@@ -11,13 +11,14 @@ from course_utils.experiments import scaling_grid as grid
 from course_utils.experiments import scaling_summary as summary
 
 LAW = scaling.Law(1.6, 60, 400, 0.30, 0.42)
+NOISE = 0.001  # of log loss; with 20 resamples an interval is rough
 DOCUMENTS = {"news": [3, 300], "plays": [2, 200], "code": [2, 200]}
 
 
 def result(run, **more):
     every, blocks, used = grid.counted(run.size, run.kind)
     noise = np.random.default_rng([run.tokens, every, run.seed]).normal(size=8)
-    loss = float(LAW.loss(every, run.tokens)) * math.exp(0.003 * noise[0])
+    loss = float(LAW.loss(every, run.tokens)) * math.exp(NOISE * noise[0])
     curve = {str(tokens): float(LAW.loss(every, tokens)) * 1.02 for tokens in run.evaluate}
     return {
         "size": run.size, "tokens": run.tokens, "weights": every, "block_weights": blocks, "used_weights": used,
@@ -72,7 +73,7 @@ def test_the_law_comes_back_with_what_it_says_of_the_live_run(points):
     found = summary.fit(points)
     assert found["law"]["alpha"] == pytest.approx(0.30, abs=0.05) and found["runs"] == len(grid.FIT)
     low, high = found["intervals"]["exponent"]
-    assert low - 0.02 < LAW.exponent < high + 0.02 and found["left"] < 0.006
+    assert low - 0.02 < LAW.exponent < high + 0.02 and found["left"] < 2 * NOISE
     _, low, high = found["live"]["loss"]
     assert low < LAW.loss(found["live"]["weights"], grid.LIVE_TOKENS) < high
     assert summary.largest(points) == {"predicted": [3.3, 3.2, 3.4], "found": points["largest"]["loss"]}
@@ -95,7 +96,7 @@ def test_lines_and_the_arms_of_kaplan(points):
 
 def test_noise_repeats_mixtures_and_rivals(points):
     found = summary.summary(points)
-    assert found["noise"] == pytest.approx(0.003, rel=0.6)
+    assert found["noise"] == pytest.approx(NOISE, rel=0.6)
     assert set(found["repeats"]["48x2"]) == {"4", "16", "64"} and len(found["recited"]["64x3"]["nats"]) == 3
     four = found["repeats"]["48x2"]["4"]
     assert four["by_2023"] > LAW.loss(grid.counted("48x2")[0], 2**20)
