@@ -116,3 +116,13 @@ def test_a_part_has_a_summary_as_well(points):
 def test_losses_that_do_not_bend_have_no_minimum():
     flat = {str(n): {"weights": 10**n, "tokens": 1, "loss": 5 - 0.1 * n**2} for n in (1, 2, 3)}
     assert summary.minimum(flat) is None
+
+
+def test_noise_is_over_all_seeds_and_the_earlier_cut_takes_shorter_runs(points, monkeypatch):
+    assert all(len(summary.seeds_of(points, *at)) == 1 + len(seeds) for at, seeds in grid.AGAIN_AT.items())
+    counted = []
+    monkeypatch.setattr(summary, "_exponent", lambda runs: counted.append(len(runs[0])) or [0.5, 0.4, 0.6])
+    summary.kaplan(points)
+    every = [run.steps for run in (grid.FIT | grid.GRID | grid.LINE).values()]
+    earlier = sum(steps >= grid.EARLIER_LEAST for steps in every)
+    assert sorted(counted) == sorted([len(grid.FIT)] * 2 + [earlier, len(every)]) and earlier > len(grid.FIT)

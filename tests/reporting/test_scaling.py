@@ -45,7 +45,7 @@ def test_everything_is_said(record, capsys):
         "correlation over 20 resamples: α and β ≈",
         "100 sets of made runs, noise 0.30% (between seeds 0.20%)", "its half-width is wider than the 3% that were",
         "every run of 1,000 steps or more fitted: a moves by ", "of 3 parabolas have their best size among", "unique",
-        "lowest run: its own ", "and its two neighbours alone: a = ", "it read 1.5 tokens a weight: larger than",
+        "and its two neighbours alone: a = ", "it read 1.5 tokens a weight: larger than the best",
         "one curve over the loss explains ", "10 to 30 tokens a weight: +0.100 nats a token over ", "factor of 1.00",
     ):  # fmt: skip
         assert words in said, words
@@ -152,3 +152,14 @@ def test_without_a_record_there_is_an_empty_one(monkeypatch, capsys):
 
     monkeypatch.setattr(reference, "load", nothing)
     assert scaling.load() is scaling.EMPTY and "python -m course_utils run scaling" in capsys.readouterr().out
+
+
+def test_each_cause_is_said_to_lead_towards_kaplan_or_away(record, capsys):
+    kaplan = {
+        "count": {"all": [0.6, 0.5, 0.7], "blocks": [0.7, 0.6, 0.8]},
+        "points": {"long": [0.6, 0.5, 0.7], "earlier": [0.61, 0.5, 0.7], "short too": [0.3, 0.2, 0.4]},
+    }
+    scaling.show_kaplan({"summary": record["summary"] | {"kaplan": kaplan}})
+    said = capsys.readouterr().out
+    assert "moves by +0.10, towards Kaplan's" in said and "moves by +0.01, hardly at all" in said
+    assert "moves by −0.30, away from Kaplan's" in said

@@ -70,3 +70,34 @@ def test_repeats_are_held_against_new_text_and_the_formula_against_the_law(recor
     new = scaling.law(record).loss(grid.counted("48x2")[0], 2**20)
     assert [line[1:5] for line in lines] == [["4", "262k", "3.600", "+0.100"], ["16", "65.5k", "4.000", "+0.500"]]
     assert [line[5] for line in lines] == [f"{said - new:+.3f}".replace("-", "−") for said in (3.7, 3.9)]
+
+
+def test_the_lowest_run_of_each_arm_is_named(record, capsys):
+    points = dict(record["points"])
+    for arm, low in (("", "48x2"), ("warm-", "64x3"), ("kept-", "32x2")):
+        for size in grid.LINES["low"][1]:
+            points[f"{arm}low-{size}"] = points[f"{arm}low-{size}"] | {"loss": 3.0 if size == low else 4.0}
+    line = {"own": {"weights": 3e4, "inside": True}, "warm": {"weights": 4e4, "inside": False}, "kept": None}
+    kaplan = record["summary"]["kaplan"] | {"line": line}
+    scaling_arms.show_faults({"summary": record["summary"] | {"kaplan": kaplan}, "points": points})
+    said = capsys.readouterr().out
+    assert "lowest run: its own 48x2, long warm-up 64x3, one rate 32x2" in said
+    assert "by a parabola: its own 30k, long warm-up 40k (beyond the sizes)\n" in said
+
+
+def test_one_curve_and_the_size_that_lies_furthest_off_it(record, capsys):
+    points = {}
+    for name, run in grid.FIT.items():
+        loss, off = record["points"][name]["loss"], 0.05 * (run.size == "24x2")
+        right = {"text": {"exact": {"8": 1 - 0.2 * loss + off}}}
+        points[name] = record["points"][name] | {"copied": right}
+    scaling_arms.show_ability({"points": points}, 8)
+    said = capsys.readouterr().out
+    assert "of the sizes 24x2" in said and 90 < int(said.split("explains ")[1].split("%")[0]) <= 100
+
+
+def test_four_bits_are_counted_by_tokens_a_weight(record, capsys):
+    scaling_arms.show_int4(record)
+    said = capsys.readouterr().out
+    runs = [int(line.split(" over ")[1].split()[0]) for line in said.splitlines() if " tokens a weight: " in line]
+    assert sum(runs) == len(grid.FIT) and len(runs) == 4
