@@ -163,3 +163,9 @@ def test_each_cause_is_said_to_lead_towards_kaplan_or_away(record, capsys):
     said = capsys.readouterr().out
     assert "moves by +0.10, towards Kaplan's" in said and "moves by +0.01, hardly at all" in said
     assert "moves by −0.30, away from Kaplan's" in said
+
+
+def test_a_largest_run_of_few_weights_is_called_smaller(record, capsys):
+    small = record["points"]["largest"] | {"weights": 1e4, "tokens": 1e9}
+    scaling.show_prediction({**record, "points": record["points"] | {"largest": small}})
+    assert "100000.0 tokens a weight: smaller than the best size" in capsys.readouterr().out
